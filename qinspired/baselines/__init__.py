@@ -1,0 +1,26 @@
+"""Exact, randomized, iterative and quantum baselines: the referees, which use nothing of the samplers."""
+
+from __future__ import annotations
+
+from qinspired.baselines._least_squares import exact_least_squares, lsmr, lsqr, normal_equations, ridge
+from qinspired.baselines._results import LeastSquaresResult, SVDResult
+from qinspired.baselines._svd import exact_svd, fbpca, randomized_svd, svds, truncated_svd
+from qinspired.baselines.quantum import FilterCurve, HHLResult, hhl
+
+__all__ = [
+    "FilterCurve",
+    "HHLResult",
+    "LeastSquaresResult",
+    "SVDResult",
+    "exact_least_squares",
+    "exact_svd",
+    "fbpca",
+    "hhl",
+    "lsmr",
+    "lsqr",
+    "normal_equations",
+    "randomized_svd",
+    "ridge",
+    "svds",
+    "truncated_svd",
+]

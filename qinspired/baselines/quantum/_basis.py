@@ -1,0 +1,166 @@
+"""The eigenbasis of a Hermitian matrix, or the singular basis that stands for the dilation of any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from qinspired._validation import check_matrix, check_vector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from qinspired._typing import Float64Array
+
+__all__ = ["SpectralProblem", "check_problem", "diagonalise"]
+
+# A sparse matrix is diagonalised as a dense one: 400 MB of float64 at most.
+_DENSE_ENTRIES = 50_000_000
+# Part of b outside the kernel, relative to |b|, that is no more than rounding.
+_KERNEL_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class SpectralProblem:
+    """A and b in the basis in which the circuit is diagonal.
+
+    Attributes
+    ----------
+    kind : {"eigen", "singular"}
+        Eigenbasis of a Hermitian A, or singular basis of any A, by its dilation [[0, A], [A^H, 0]].
+    shape : (int, int)
+        Shape (m, n) of A.
+    values : ndarray of float64, shape (r,)
+        Eigenvalues or singular values; those that are zero to rounding are exactly 0.
+    left, right : ndarray, shapes (m, r) and (n, r)
+        Their vectors as columns; the same array for an eigenbasis.
+    b_unit : ndarray, shape (m,)
+        b/|b|.
+    b_norm : float
+        |b|.
+    coefficients : ndarray, shape (r,)
+        Inner products of `left` with `b_unit`.
+    """
+
+    kind: Literal["eigen", "singular"]
+    shape: tuple[int, int]
+    values: Float64Array
+    left: npt.NDArray[Any]
+    right: npt.NDArray[Any]
+    b_unit: npt.NDArray[Any]
+    b_norm: float
+    coefficients: npt.NDArray[Any]
+
+    @property
+    def outside_mass(self) -> float:
+        """Squared length of the part of b/|b| outside the span of `left`."""
+        rest = self.b_unit - self.left @ self.coefficients
+        return float(np.vdot(rest, rest).real)
+
+
+def _checked(values: Any, check: Callable[[Any], Any]) -> npt.NDArray[Any]:
+    """Run a check for real arrays on an array that may be complex, and return float64 or complex128."""
+    array: Any = values if sp.issparse(values) or isinstance(values, np.ndarray) else np.asarray(values)
+    if array.dtype.kind != "c" or isinstance(array, np.ma.MaskedArray):
+        return np.asarray(check(array), dtype=np.float64)
+    return np.asarray(check(array.real) + 1j * check(array.imag), dtype=np.complex128)
+
+
+def _dense(X: Any, name: str) -> npt.NDArray[Any]:
+    if not sp.issparse(X):
+        return _checked(X, lambda part: check_matrix(part, name))
+    matrix: Any = X  # the stubs' sparse base class has no shape
+    entries = int(np.prod(matrix.shape, dtype=np.float64))
+    if entries > _DENSE_ENTRIES:
+        raise ValueError(
+            f"`{name}` must have at most {_DENSE_ENTRIES} entries to be diagonalised when sparse; got shape "
+            f"{matrix.shape}. Give a truncated SVD (U, s, Vt) instead."
+        )
+
+    def check(part: Any) -> Any:
+        return sp.csr_array(check_matrix(part, name)).toarray()
+
+    return _checked(matrix, check)
+
+
+def check_problem(A: Any, b: Any) -> tuple[tuple[npt.NDArray[Any], ...], npt.NDArray[Any]]:
+    """Return (A,) or (U, s, Vt), and b, as finite float64 or complex128 arrays."""
+    parts: tuple[npt.NDArray[Any], ...]
+    if isinstance(A, tuple) and len(A) == 3 and np.ndim(A[0]) == 2:
+        U, Vt = _dense(A[0], "U"), _dense(A[2], "Vt")
+        rank = U.shape[1]
+        if Vt.shape[0] != rank:
+            raise ValueError(
+                f"`A` = (U, s, Vt) must have shapes (m, r), (r,) and (r, n); got {U.shape}, "
+                f"{np.shape(A[1])}, "
+                f"{Vt.shape}. Drop the surplus vectors (`full_matrices=False`)."
+            )
+        s = check_vector(A[1], rank, "s", matrix="Vt")
+        if s.min() < 0.0:
+            raise ValueError(f"`s` must hold singular values >= 0; got {s.min()}.")
+        for name, gram in (("U", U.conj().T @ U), ("Vt", Vt @ Vt.conj().T)):
+            deviation = float(np.abs(gram - np.eye(rank)).max())
+            if deviation > 1e-6:
+                raise ValueError(
+                    f"`{name}` of `A` = (U, s, Vt) must be orthonormal; it deviates by {deviation:.1e}."
+                )
+        parts = (U, s, Vt)
+    else:
+        parts = (_dense(A, "A"),)
+    n_rows = parts[0].shape[0]
+    return parts, _checked(b, lambda part: check_vector(part, n_rows, "b"))
+
+
+def diagonalise(parts: tuple[npt.NDArray[Any], ...], b: npt.NDArray[Any]) -> SpectralProblem:
+    """Return the problem in the eigenbasis if A is Hermitian to rounding, in the singular basis otherwise."""
+    import scipy.linalg
+
+    b_norm = float(scipy.linalg.norm(b))  # nrm2 does not overflow for entries beyond 1e154
+    if b_norm == 0.0:
+        raise ValueError("`b` must not be zero: there is no state to prepare.")
+    b_unit = b / b_norm
+    kind: Literal["eigen", "singular"] = "singular"
+    if len(parts) == 3:
+        left, values, right = parts[0], parts[1], parts[2].conj().T
+        shape = (left.shape[0], right.shape[0])
+    else:
+        A = parts[0]
+        shape = (A.shape[0], A.shape[1])
+        if shape[0] == shape[1] and _is_hermitian(A):
+            kind = "eigen"
+            values, left = scipy.linalg.eigh(A)
+            right = left
+        else:
+            left, values, Vt = scipy.linalg.svd(A, full_matrices=False)
+            right = Vt.conj().T
+    largest = float(np.abs(values).max())
+    if largest == 0.0:
+        raise ValueError("`A` must not be the zero matrix: nothing can be inverted.")
+    values = np.where(np.abs(values) <= max(shape) * np.finfo(np.float64).eps * largest, 0.0, values)
+    coefficients = left.conj().T @ b_unit
+    if float(np.linalg.norm(coefficients[values != 0.0])) <= _KERNEL_TOLERANCE:
+        space = "range" if kind == "eigen" else "column space"
+        raise ValueError(
+            f"`b` must have a part in the {space} of `A`; it lies in the kernel of A^H, so that the success "
+            "probability is 0 and the solution of least squares is x = 0."
+        )
+    return SpectralProblem(
+        kind=kind,
+        shape=shape,
+        values=values,
+        left=left,
+        right=right,
+        b_unit=b_unit,
+        b_norm=b_norm,
+        coefficients=coefficients,
+    )
+
+
+def _is_hermitian(A: npt.NDArray[Any]) -> bool:
+    rounding = A.shape[0] * float(np.finfo(np.float64).eps)
+    return bool(np.abs(A - A.conj().T).max() <= rounding * np.abs(A).max())

@@ -1,0 +1,21 @@
+"""Exact error measures of low-rank approximations, solutions of linear systems and recommendations."""
+
+from __future__ import annotations
+
+from qinspired.metrics._low_rank import excess_error, optimal_error, projection_error, subspace_angle
+from qinspired.metrics._ranking import RankingScores, ndcg_at_k, precision_at_k, ranking_scores, recall_at_k
+from qinspired.metrics._regression import prediction_error, residual_error
+
+__all__ = [
+    "RankingScores",
+    "excess_error",
+    "ndcg_at_k",
+    "optimal_error",
+    "precision_at_k",
+    "prediction_error",
+    "projection_error",
+    "ranking_scores",
+    "recall_at_k",
+    "residual_error",
+    "subspace_angle",
+]

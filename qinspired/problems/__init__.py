@@ -1,0 +1,19 @@
+"""Generated matrices, linear systems and ratings whose answers are known by construction."""
+
+from __future__ import annotations
+
+from qinspired.problems._linear_system import LinearSystem, linear_system, linear_system_cell
+from qinspired.problems._low_rank import LowRankProblem, low_rank_matrix
+from qinspired.problems._ratings import RatingsProblem, ratings
+from qinspired.problems._spectra import singular_spectrum
+
+__all__ = [
+    "LinearSystem",
+    "LowRankProblem",
+    "RatingsProblem",
+    "linear_system",
+    "linear_system_cell",
+    "low_rank_matrix",
+    "ratings",
+    "singular_spectrum",
+]
