@@ -1,0 +1,111 @@
+"""Low-rank approximation from all rows: the exact and the randomized last resort."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg
+
+from qinspired.algorithms._results import ErrorEstimate
+from qinspired.algorithms._ritz import Ritz, complete_orthonormal, orthonormal, ritz_pairs
+
+if TYPE_CHECKING:
+    from qinspired._typing import FloatArray
+    from qinspired.access import CountingMatrix
+
+__all__ = ["exact_low_rank", "randomized_low_rank", "scaled_passes"]
+
+_OVERSAMPLING = 8
+_MAX_ITERATIONS = 60
+
+# A sparse matrix below this many cells is solved as a dense one by LAPACK, above by ARPACK.
+_DENSE_CELLS = 20_000_000
+
+
+def exact_low_rank(A: CountingMatrix, rank: int) -> tuple[FloatArray, FloatArray, ErrorEstimate, ErrorEstimate]:
+    """Return components, singular values, error and excess from LAPACK's SVD, or ARPACK's for a large sparse A."""
+    m, n = A.shape
+    norm = A.frobenius_norm
+    block = A.rows(np.arange(m))
+    if sp.issparse(block) and m * n > _DENSE_CELLS and rank < min(m, n):
+        start = np.random.default_rng(0).standard_normal(min(m, n))  # ARPACK's own start is unseeded
+        _, values, components = scipy.sparse.linalg.svds(block / norm, k=rank, v0=start)
+        values, components = values[::-1], components[::-1]
+    else:
+        dense = block.toarray() if sp.issparse(block) else block
+        _, values, components = scipy.linalg.svd(dense / norm, full_matrices=False, check_finite=False, overwrite_a=True)
+        values, components = values[:rank], components[:rank]
+    rest = max(0.0, 1.0 - float(values.astype(np.float64) @ values.astype(np.float64)))
+    error = float(np.sqrt(rest))
+    return (
+        np.ascontiguousarray(components),
+        values.astype(np.float64) * norm,
+        ErrorEstimate(error, error, error, 1.0),
+        ErrorEstimate(0.0, 0.0, 0.0, 1.0),
+    )
+
+
+def scaled_passes(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return A^T A V / |A|_F^2 and V^T A^T A V / |A|_F^2 by two passes."""
+    norm = A.frobenius_norm
+    images = A.matmul(V / norm if norm >= 1.0 else V) / (1.0 if norm >= 1.0 else norm)
+    images = images.astype(V.dtype, copy=False)
+    inner = images.T.astype(np.float64) @ images.astype(np.float64)
+    back = A.rmatmul(images / norm if norm >= 1.0 else images) / (1.0 if norm >= 1.0 else norm)
+    return back.astype(V.dtype, copy=False), inner
+
+
+def randomized_low_rank(
+    A: CountingMatrix, rank: int, tolerance: float, rng: np.random.Generator, start: FloatArray | None
+) -> tuple[FloatArray, FloatArray, ErrorEstimate, ErrorEstimate]:
+    """Return components, singular values, error and excess by block power iterations with Rayleigh-Ritz steps.
+
+    Stops once the energy still to be gained, extrapolated geometrically from the last two gains, is below a tenth
+    of the tolerance. The interval of the excess reaches from 0 to the whole last gain.
+    """
+    n = A.shape[1]
+    width = min(rank + _OVERSAMPLING, min(A.shape))
+    V = rng.standard_normal((n, width)).astype(A.dtype) if start is None else start[:, :width]
+    V = complete_orthonormal(orthonormal(V), width, rng)
+    energy, gain, left = 0.0, 1.0, 1.0
+    pairs = Ritz(V, np.zeros(width))
+    for _ in range(_MAX_ITERATIONS):
+        images, inner = scaled_passes(A, V)
+        pairs = ritz_pairs(images, inner, 1, width)
+        new_energy = float(pairs.values[:rank].sum())
+        last_gain, gain, energy = gain, max(new_energy - energy, 0.0), new_energy
+        ratio = min(gain / last_gain, 0.99) if last_gain > 0.0 else 0.0
+        left = gain * ratio / (1.0 - ratio)
+        rest = max(1.0 - energy, 0.0)
+        V = complete_orthonormal(orthonormal(pairs.vectors), width, rng)
+        if left <= 0.1 * 2.0 * tolerance * rest or gain <= _noise_floor(A):
+            break
+    rest = max(1.0 - energy, 0.0)
+    error = float(np.sqrt(rest))
+    values = np.zeros(rank)
+    values[: min(rank, len(pairs.values))] = np.sqrt(pairs.values[:rank]) * A.frobenius_norm
+    if rest <= _noise_floor(A):
+        excess = ErrorEstimate(0.0, 0.0, 0.0)
+    else:
+        best, worst = max(rest - left, 0.0), max(rest - max(gain, left), 0.0)
+        excess = ErrorEstimate(
+            _relative_excess(rest, best), 0.0, max(_relative_excess(rest, worst), _relative_excess(rest, best))
+        )
+    floor = float(np.finfo(A.dtype).eps)
+    return (
+        np.ascontiguousarray(V[:, :rank].T),
+        values,
+        ErrorEstimate(error, float(np.sqrt(max(rest - floor, 0.0))), float(np.sqrt(rest + floor)), 1.0),
+        excess,
+    )
+
+
+def _noise_floor(A: CountingMatrix) -> float:
+    return 16.0 * float(np.finfo(A.dtype).eps)
+
+
+def _relative_excess(rest: float, best: float) -> float:
+    return float(np.sqrt(rest / best) - 1.0) if best > 0.0 else float("inf")
