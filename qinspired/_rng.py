@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,15 +17,11 @@ _ACCEPTED = "an int >= 0, a numpy Generator, SeedSequence, BitGenerator or Rando
 
 def as_generator(rng: RNGLike, *, name: str = "rng") -> np.random.Generator:
     """Return `rng` as a `numpy.random.Generator` (SPEC 7); a `Generator` is passed through and advances."""
-    if isinstance(rng, bool) or (
-        rng is not None
-        and not isinstance(
-            rng,
-            Integral | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | np.random.RandomState,
-        )
-    ):
+    kinds = (Integral, np.random.Generator, np.random.SeedSequence, np.random.BitGenerator, np.random.RandomState)
+    given: Any = rng
+    if isinstance(given, bool) or (given is not None and not isinstance(given, kinds)):
         raise TypeError(f"`{name}` must be {_ACCEPTED}; got {rng!r} of type {type(rng).__name__}.")
-    if isinstance(rng, Integral):
+    if isinstance(rng, int | np.integer):
         if rng < 0:
             raise ValueError(f"`{name}` must be {_ACCEPTED}; got {rng}.")
         return np.random.default_rng(int(rng))

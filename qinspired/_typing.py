@@ -10,4 +10,6 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
-RNGLike: TypeAlias = "int | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | np.random.RandomState | None"
+RNGLike: TypeAlias = (
+    "int | np.random.Generator | np.random.SeedSequence | np.random.BitGenerator | np.random.RandomState | None"
+)

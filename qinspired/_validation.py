@@ -30,9 +30,10 @@ def check_count(value: Any, name: str, *, low: int = 0) -> int:
     """Return an integer >= `low`; floats and bools are refused."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"`{name}` must be an integer >= {low}; got {value!r} of type {type(value).__name__}.")
-    if value < low:
+    number = int(value)
+    if number < low:
         raise ValueError(f"`{name}` must be an integer >= {low}; got {value}.")
-    return int(value)
+    return number
 
 
 def check_rank(rank: Any, shape: tuple[int, int], *, name: str = "rank") -> int:
@@ -40,7 +41,7 @@ def check_rank(rank: Any, shape: tuple[int, int], *, name: str = "rank") -> int:
     if isinstance(rank, bool | np.bool_) or not isinstance(rank, Integral):
         raise TypeError(f"`{name}` must be an integer; got {rank!r} of type {type(rank).__name__}.")
     largest = min(shape)
-    if not 1 <= rank <= largest:
+    if not 1 <= int(rank) <= largest:
         raise ValueError(
             f"`{name}` must be in [1, min(m, n)] = [1, {largest}] for a matrix of shape {shape}; got {rank}."
         )
@@ -52,7 +53,7 @@ def check_fraction(value: Any, name: str, *, closed_high: bool = False) -> float
     interval = "(0, 1]" if closed_high else "(0, 1)"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"`{name}` must be a number in {interval}; got {value!r} of type {type(value).__name__}.")
-    if not (0 < value < 1 or (closed_high and value == 1)):
+    if not (0 < float(value) < 1 or (closed_high and value == 1)):
         raise ValueError(f"`{name}` must be in {interval}; got {value}.")
     return float(value)
 
@@ -61,7 +62,7 @@ def check_nonnegative(value: Any, name: str) -> float:
     """Return a finite number >= 0."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"`{name}` must be a finite number >= 0; got {value!r} of type {type(value).__name__}.")
-    if not 0 <= value < np.inf:
+    if not 0 <= float(value) < np.inf:
         raise ValueError(f"`{name}` must be a finite number >= 0; got {value}.")
     return float(value)
 
@@ -80,7 +81,7 @@ def check_indices(values: Any, size: int, name: str, *, ndim: int | None = 1) ->
         if low < 0 or high >= size:
             bad = low if low < 0 else high
             raise IndexError(f"`{name}` must hold indices in [0, {size}); got {bad}.")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return np.asarray(array, dtype=np.int64, order="C")  # ascontiguousarray would give a scalar a dimension
 
 
 def first_nonfinite(array: FloatArray) -> tuple[int, ...] | None:
@@ -109,7 +110,7 @@ def native_float(array: np.ndarray[Any, Any], name: str) -> FloatArray:
             raise ValueError(
                 f"`{name}` must be numeric; an array of dtype object could not be converted to float ({error})."
             ) from error
-    if array.dtype == np.float32 or array.dtype == np.float64:
+    if kind == "f" and array.dtype.itemsize in (4, 8):  # big-endian ones too
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
 
@@ -139,11 +140,9 @@ def check_dense(X: Any, name: str = "A") -> FloatArray:
 def check_csr(X: Any, name: str = "A") -> sp.csr_array[Any]:
     """Return a canonical CSR array (sorted, duplicates summed) with checked indices; `X` is not modified."""
     _check_shape(X.shape, name)
-    if X.format == "csr":
-        matrix = sp.csr_array(X)  # shares the three arrays
-        _check_compressed(matrix, name)
-    else:
-        matrix = sp.csr_array(X.tocsr())
+    if X.format in ("csr", "csc", "bsr"):
+        _check_compressed(X, name)
+    matrix = sp.csr_array(X)  # shares the three arrays if X is CSR already
     data = native_float(matrix.data, name)
     matrix = sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
     if not matrix.has_canonical_format:
@@ -152,22 +151,27 @@ def check_csr(X: Any, name: str = "A") -> sp.csr_array[Any]:
     return matrix
 
 
-def _check_compressed(matrix: sp.csr_array[Any], name: str) -> None:
-    """Check what scipy's constructor does not: a bad index would be read silently by a kernel."""
-    n_rows, n_cols = matrix.shape
-    indptr, indices = matrix.indptr, matrix.indices
-    if len(indptr) != n_rows + 1 or indptr[0] != 0 or indptr[-1] > len(indices) or (np.diff(indptr) < 0).any():
+def _check_compressed(X: Any, name: str) -> None:
+    """Check what scipy's constructors do not: a bad index is read silently, or ends the process in a conversion."""
+    n_major, n_minor = X.shape if X.format != "csc" else X.shape[::-1]
+    if X.format == "bsr":
+        n_major, n_minor = n_major // X.blocksize[0], n_minor // X.blocksize[1]
+    indptr, indices = X.indptr, X.indices
+    remedy = "Rebuild it from (row, column, value) triples."
+    if len(indptr) != n_major + 1 or indptr[0] != 0 or indptr[-1] > len(indices) or (np.diff(indptr) < 0).any():
         raise ValueError(
-            f"`{name}` must be a valid CSR matrix; its `indptr` must start at 0, never decrease and end at nnz. "
-            "Rebuild it from (row, column, value) triples."
+            f"`{name}` must be a valid {X.format.upper()} matrix; its `indptr` must start at 0, never decrease and end "
+            f"at the number of stored entries. {remedy}"
         )
-    if len(indices) != len(matrix.data):
-        raise ValueError(f"`{name}` must be a valid CSR matrix; `indices` and `data` differ in length.")
-    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= n_cols):
+    if len(indices) != len(X.data):
+        raise ValueError(
+            f"`{name}` must be a valid {X.format.upper()} matrix; `indices` and `data` differ in length. {remedy}"
+        )
+    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= n_minor):
         bad = indices.min() if indices.min() < 0 else indices.max()
         raise ValueError(
-            f"`{name}` must be a valid CSR matrix; column indices must be in [0, {n_cols}), got {bad}. "
-            "Rebuild it from (row, column, value) triples."
+            f"`{name}` must be a valid {X.format.upper()} matrix; its indices must be in [0, {n_minor}), got {bad}. "
+            f"{remedy}"
         )
 
 
@@ -190,12 +194,15 @@ def check_matrix(X: Any, name: str = "A") -> FloatArray | sp.csr_array[Any]:
 def raise_nonfinite(name: str, where: tuple[int, ...], value: Any) -> None:
     """Raise the error for a NaN or an infinity at `where`."""
     place = ", ".join(str(i) for i in where)
-    raise ValueError(f"`{name}` must be finite, without NaN or infinity; got {name}[{place}] = {value}. Impute or drop it.")
+    raise ValueError(
+        f"`{name}` must be finite, without NaN or infinity; got {name}[{place}] = {value}. Impute or drop it."
+    )
 
 
 def check_vector(values: Any, size: int, name: str, *, matrix: str = "A") -> Float64Array:
     """Return a finite float64 vector of the given length; a one-column array or sparse matrix is flattened."""
-    if sp.issparse(values):
+    is_sparse: bool = sp.issparse(values)
+    if is_sparse:
         values = values.toarray()
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:

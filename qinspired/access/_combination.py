@@ -39,13 +39,14 @@ class RowCombination:
 
     Notes
     -----
-    Cost: a query reads r entries; `sample` takes `oversampling` proposals a draw in expectation, each a column draw
-    and r entries. With Cauchy-Schwarz, the proposal "row s with probability |c_s A_s|^2 / sum, then a column of it"
-    dominates the wanted law up to phi = r sum_s |c_s A_s|^2 / |x|^2 [1]_.
+    Cost: a query reads r entries; `sample` takes `oversampling` proposals a draw in expectation, each a
+    column draw and r entries. With Cauchy-Schwarz, the proposal "row s with probability |c_s A_s|^2 / sum,
+    then a column of it" dominates the wanted law up to phi = r sum_s |c_s A_s|^2 / |x|^2 [1]_.
 
     References
     ----------
-    .. [1] N.-H. Chia, A. Gilyen, T. Li, H.-H. Lin, E. Tang, C. Wang, "Sampling-based sublinear low-rank matrix
+    .. [1] N.-H. Chia, A. Gilyen, T. Li, H.-H. Lin, E. Tang, C. Wang, "Sampling-based sublinear low-rank
+       matrix
        arithmetic framework for dequantizing quantum machine learning", STOC 2020.
     """
 
@@ -90,7 +91,8 @@ class RowCombination:
         Raises
         ------
         ZeroMassError
-            If the vector is zero, or so small against its terms that more than 1e7 proposals a draw are needed.
+            If the vector is zero, or so small against its terms that more than 1e7 proposals a draw are
+            needed.
         """
         n_draws = check_count(n_draws, "n_draws")
         generator = as_generator(rng)
@@ -130,7 +132,7 @@ class RowCombination:
 
 
 def _unit_scale(coefficients: Float64Array, norms: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Return the coefficients as shares of the largest, and the sizes |c_s A_s| in that unit, which do not overflow."""
+    """Return the coefficients as shares of the largest, and the sizes |c_s A_s| in that unit: neither overflows."""
     unit = float(np.abs(coefficients).max(initial=0.0)) or 1.0
     shares = coefficients / unit
     return shares, np.abs(shares) * norms

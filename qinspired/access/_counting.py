@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
     import scipy.sparse as sp
 
@@ -39,8 +41,8 @@ class CountingMatrix:
 
     Notes
     -----
-    `counts.entries_read` counts stored entries: those of gathered rows, of rows scanned for a column draw (once a
-    draw), single queries, and n_stored for each full pass.
+    `counts.entries_read` counts stored entries: those of gathered rows, of rows scanned for a column draw
+    (once a draw), single queries, and n_stored for each full pass.
 
     Examples
     --------
@@ -122,8 +124,14 @@ class CountingMatrix:
         """Return whole rows and count their entries."""
         block = self._source.rows(rows)
         self.counts.rows_read += block.shape[0]
-        self.counts.entries_read += int(block.nnz) if self._source.is_sparse else block.size
+        self.counts.entries_read += block.size if isinstance(block, np.ndarray) else int(block.nnz)
         return block
+
+    def row_blocks(self, rows_per_block: int) -> Iterator[tuple[int, FloatArray | sp.csr_array[Any]]]:
+        """Go through the rows once and count a full pass, when its first block is taken."""
+        self.counts.full_passes += 1
+        self.counts.entries_read += self._source.n_stored
+        yield from self._source.row_blocks(rows_per_block)
 
     def sample_rows(self, n_draws: int, rng: RNGLike = None) -> IntArray:
         """Draw rows and count the draws."""

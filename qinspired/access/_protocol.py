@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import numpy.typing as npt
     import scipy.sparse as sp
@@ -18,8 +20,8 @@ __all__ = ["SampleQueryMatrix"]
 class SampleQueryMatrix(Protocol):
     """A matrix with sample-and-query access: entries, row norms, and draws by squared size.
 
-    Implement it to give the algorithms another storage. `matmul` and `rmatmul` are full passes; only an exact or
-    randomized last resort uses them.
+    Implement it to give the algorithms another storage. `row_blocks`, `matmul` and `rmatmul` are full passes;
+    only an exact or randomized last resort uses them.
     """
 
     @property
@@ -61,6 +63,9 @@ class SampleQueryMatrix(Protocol):
 
     def rows(self, rows: npt.ArrayLike) -> FloatArray | sp.csr_array[Any]:
         """Return whole rows as a (len(rows), n) block, dense or CSR."""
+
+    def row_blocks(self, rows_per_block: int) -> Iterator[tuple[int, FloatArray | sp.csr_array[Any]]]:
+        """Go through A once, as (first row, block of consecutive rows); blocks may be views, not to be written."""
 
     def sample_rows(self, n_draws: int, rng: RNGLike = None) -> IntArray:
         """Draw rows with replacement, P(i) = |A_i|^2 / |A|_F^2."""

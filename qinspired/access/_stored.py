@@ -33,6 +33,8 @@ from qinspired.kernels import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from qinspired._typing import Float64Array, FloatArray, IntArray, RNGLike
@@ -74,7 +76,8 @@ class _StoredMatrix(ABC):
         )
 
     def _refuse_overflow(self) -> None:
-        # The Frobenius norm is at most sqrt(m) times the largest row norm: below that bound the sum is not needed.
+        # The Frobenius norm is at most sqrt(m) times the largest row norm: below that bound the sum is not
+        # needed.
         if self._largest_norm * math.sqrt(self._shape[0]) == math.inf and self.frobenius_norm == math.inf:
             raise ValueError(
                 "`A` must have a Frobenius norm below 1.8e308; the sum over its rows overflows. "
@@ -117,7 +120,7 @@ class _StoredMatrix(ABC):
     def _row_table(self) -> AliasTable:
         if self._largest_norm == 0.0:
             raise ZeroMassError(
-                f"`A` of shape {self._shape} has only zero entries, so no row can be drawn; a draw needs a non-zero entry."
+                f"`A` of shape {self._shape} has only zero entries, so no row can be drawn; give it a non-zero entry."
             )
         return AliasTable((self._norms / self._largest_norm) ** 2)
 
@@ -189,7 +192,7 @@ class DenseMatrix(_StoredMatrix):
     is_sparse = False
 
     def __init__(self, array: FloatArray) -> None:
-        self._array = _writable_view(array)
+        self._array: FloatArray = _writable_view(array)
         super().__init__(array.shape)
 
     def _compute_norms(self) -> Float64Array:
@@ -234,6 +237,11 @@ class DenseMatrix(_StoredMatrix):
         """Return a (len(rows), n) copy of whole rows."""
         return dense_gather_rows(self._array, check_indices(rows, self._shape[0], "rows"))
 
+    def row_blocks(self, rows_per_block: int) -> Iterator[tuple[int, FloatArray]]:
+        """Go through the rows once, as (first row, block); blocks are views."""
+        for start in range(0, self._shape[0], rows_per_block):
+            yield start, self._array[start : start + rows_per_block]
+
     def matmul(self, X: FloatArray) -> FloatArray:
         """Return A X by one pass over A."""
         product: FloatArray = self._array @ X
@@ -253,12 +261,10 @@ class CSRMatrix(_StoredMatrix):
     def __init__(self, matrix: sp.csr_array[Any]) -> None:
         # One index type for indices and indptr, so that each kernel has one signature.
         index_type = np.int64 if np.int64 in (matrix.indices.dtype, matrix.indptr.dtype) else np.int32
-        self._data = _writable_view(matrix.data)
-        self._indices = _writable_view(matrix.indices.astype(index_type, copy=False))
-        self._indptr = _writable_view(matrix.indptr.astype(np.int64, copy=False))
-        self._matrix: sp.csr_array[Any] = sp.csr_array(
-            (self._data, self._indices, matrix.indptr), shape=matrix.shape
-        )
+        self._data: FloatArray = _writable_view(matrix.data)
+        self._indices: IntArray = _writable_view(matrix.indices.astype(index_type, copy=False))
+        self._indptr: IntArray = _writable_view(matrix.indptr.astype(np.int64, copy=False))
+        self._matrix: sp.csr_array[Any] = sp.csr_array((self._data, self._indices, matrix.indptr), shape=matrix.shape)
         super().__init__(matrix.shape)
 
     def _compute_norms(self) -> Float64Array:
@@ -311,6 +317,11 @@ class CSRMatrix(_StoredMatrix):
         triple = csr_gather_rows(self._data, self._indices, self._indptr, rows)
         return sp.csr_array(triple, shape=(len(rows), self._shape[1]))
 
+    def row_blocks(self, rows_per_block: int) -> Iterator[tuple[int, sp.csr_array[Any]]]:
+        """Go through the rows once, as (first row, block)."""
+        for start in range(0, self._shape[0], rows_per_block):
+            yield start, self._matrix[start : start + rows_per_block]
+
     def matmul(self, X: FloatArray) -> FloatArray:
         """Return A X by one pass over A."""
         product: FloatArray = self._matrix @ X
@@ -345,29 +356,32 @@ def as_sq_matrix(X: Any) -> SampleQueryMatrix:
     ----------
     X : ndarray, memmap, scipy.sparse matrix or array, or object with sample-and-query access
         An (m, n) matrix of real numbers. float32 and float64 in C order are used in place, read-only and
-        memory-mapped ones too; other layouts and types are copied, float16 to float32 and the rest to float64.
-        Every sparse format becomes canonical CSR (duplicates summed). An object that already has access is
-        returned unchanged. Do not change `X` while the result is in use: the index would not follow.
+        memory-mapped ones too; other layouts and types are copied, float16 to float32 and the rest to
+        float64. Every sparse format becomes canonical CSR (duplicates summed). An object that already has
+        access is returned unchanged. Do not change `X` while the result is in use: the index would not
+        follow.
 
     Returns
     -------
     DenseMatrix or CSRMatrix
-        With `shape`, `dtype`, `frobenius_norm`, `row_norms`, `query`, `rows`, `sample_rows` and `sample_cols`.
+        With `shape`, `dtype`, `frobenius_norm`, `row_norms`, `query`, `rows`, `sample_rows` and
+        `sample_cols`.
 
     Raises
     ------
     TypeError
         For masked arrays, `numpy.matrix`, dates, strings and other things that are no matrix of numbers.
     ValueError
-        If `X` is complex, not 2-dimensional, empty, holds a NaN or an infinity (the first place is named), is a CSR
-        matrix with an index out of range, or has a row norm or Frobenius norm beyond 1.8e308.
+        If `X` is complex, not 2-dimensional, empty, holds a NaN or an infinity (the first place is named), is
+        a CSR matrix with an index out of range, or has a row norm or Frobenius norm beyond 1.8e308.
 
     Notes
     -----
-    Cost: one pass over the entries, which also finds NaN and infinity; 8 bytes a row, and 16 more at the first
-    draw. Nothing is kept per entry.
-    Error: norms are accumulated in float64; entries whose squares overflow or underflow (1e200, 1e-200) are scaled
-    first, and the result is right to a few ulps. A row of norm below 1e-162 times the largest is never drawn.
+    Cost: one pass over the entries, which also finds NaN and infinity; 8 bytes a row, and 16 more at the
+    first draw. Nothing is kept per entry.
+    Error: norms are accumulated in float64; entries whose squares overflow or underflow (1e200, 1e-200) are
+    scaled first, and the result is right to a few ulps. A row of norm below 1e-162 times the largest is never
+    drawn.
 
     Examples
     --------

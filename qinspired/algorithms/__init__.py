@@ -8,4 +8,11 @@ from qinspired.algorithms._low_rank import low_rank
 from qinspired.algorithms._results import Cost, ErrorEstimate
 from qinspired.algorithms._solution import LeastSquaresSolution
 
-__all__ = ["Cost", "ErrorEstimate", "LeastSquaresSolution", "LowRankApproximation", "least_squares", "low_rank"]
+__all__ = [
+    "Cost",
+    "ErrorEstimate",
+    "LeastSquaresSolution",
+    "LowRankApproximation",
+    "least_squares",
+    "low_rank",
+]

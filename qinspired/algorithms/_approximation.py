@@ -91,7 +91,8 @@ class LowRankApproximation:
         """Return A V V^T x for x of shape (n,); one pass over A."""
         vector = check_vector(x, self.shape[1], "x", matrix="A^T")
         return np.asarray(
-            self.source.matmul((self.components.T @ (self.components @ vector))[:, None])[:, 0], dtype=np.float64
+            self.source.matmul((self.components.T @ (self.components @ vector))[:, None])[:, 0],
+            dtype=np.float64,
         )
 
     def rmatvec(self, y: Any) -> Float64Array:
@@ -114,5 +115,3 @@ class LowRankApproximation:
                 f"{cost.full_passes} full passes; index {cost.index_seconds:.3g} s, solve {cost.seconds:.3g} s",
             ]
         )
-
-

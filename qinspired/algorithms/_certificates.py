@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["effective_directions", "loss_interval", "root_mean_interval"]
 
 _CONFIDENCE = 0.95
-_HIGHER_ORDERS = 0.06
+_HIGHER_ORDERS = 0.08
 
 
 def root_mean_interval(values: Float64Array) -> ErrorEstimate:

@@ -13,7 +13,7 @@ from qinspired.algorithms._results import ErrorEstimate
 from qinspired.algorithms._ritz import Ritz, complete_orthonormal, orthonormal, ritz_pairs
 
 if TYPE_CHECKING:
-    from qinspired._typing import FloatArray
+    from qinspired._typing import Float64Array, FloatArray
     from qinspired.access import CountingMatrix
 
 __all__ = ["exact_low_rank", "randomized_low_rank", "scaled_passes"]
@@ -25,18 +25,20 @@ _MAX_ITERATIONS = 60
 _DENSE_CELLS = 20_000_000
 
 
-def exact_low_rank(A: CountingMatrix, rank: int) -> tuple[FloatArray, FloatArray, ErrorEstimate, ErrorEstimate]:
+def exact_low_rank(A: CountingMatrix, rank: int) -> tuple[FloatArray, Float64Array, ErrorEstimate, ErrorEstimate]:
     """Return components, singular values, error and excess from LAPACK's SVD, or ARPACK's for a large sparse A."""
     m, n = A.shape
     norm = A.frobenius_norm
-    block = A.rows(np.arange(m))
+    (_, block), *_ = A.row_blocks(m)
     if sp.issparse(block) and m * n > _DENSE_CELLS and rank < min(m, n):
         start = np.random.default_rng(0).standard_normal(min(m, n))  # ARPACK's own start is unseeded
         _, values, components = scipy.sparse.linalg.svds(block / norm, k=rank, v0=start)
         values, components = values[::-1], components[::-1]
     else:
         dense = block.toarray() if sp.issparse(block) else block
-        _, values, components = scipy.linalg.svd(dense / norm, full_matrices=False, check_finite=False, overwrite_a=True)
+        _, values, components = scipy.linalg.svd(
+            dense / norm, full_matrices=False, check_finite=False, overwrite_a=True
+        )
         values, components = values[:rank], components[:rank]
     rest = max(0.0, 1.0 - float(values.astype(np.float64) @ values.astype(np.float64)))
     error = float(np.sqrt(rest))
@@ -48,7 +50,7 @@ def exact_low_rank(A: CountingMatrix, rank: int) -> tuple[FloatArray, FloatArray
     )
 
 
-def scaled_passes(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, FloatArray]:
+def scaled_passes(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, Float64Array]:
     """Return A^T A V / |A|_F^2 and V^T A^T A V / |A|_F^2 by two passes."""
     norm = A.frobenius_norm
     images = A.matmul(V / norm if norm >= 1.0 else V) / (1.0 if norm >= 1.0 else norm)
@@ -60,14 +62,14 @@ def scaled_passes(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, FloatAr
 
 def randomized_low_rank(
     A: CountingMatrix, rank: int, tolerance: float, rng: np.random.Generator, start: FloatArray | None
-) -> tuple[FloatArray, FloatArray, ErrorEstimate, ErrorEstimate]:
+) -> tuple[FloatArray, Float64Array, ErrorEstimate, ErrorEstimate]:
     """Return components, singular values, error and excess by block power iterations with Rayleigh-Ritz steps.
 
     Stops once the energy still to be gained, extrapolated geometrically from the last two gains, is below a tenth
     of the tolerance. The interval of the excess reaches from 0 to the whole last gain.
     """
     n = A.shape[1]
-    width = min(rank + _OVERSAMPLING, min(A.shape))
+    width = min(rank + _OVERSAMPLING, *A.shape)
     V = rng.standard_normal((n, width)).astype(A.dtype) if start is None else start[:, :width]
     V = complete_orthonormal(orthonormal(V), width, rng)
     energy, gain, left = 0.0, 1.0, 1.0
@@ -92,7 +94,9 @@ def randomized_low_rank(
     else:
         best, worst = max(rest - left, 0.0), max(rest - max(gain, left), 0.0)
         excess = ErrorEstimate(
-            _relative_excess(rest, best), 0.0, max(_relative_excess(rest, worst), _relative_excess(rest, best))
+            _relative_excess(rest, best),
+            0.0,
+            max(_relative_excess(rest, worst), _relative_excess(rest, best)),
         )
     floor = float(np.finfo(A.dtype).eps)
     return (

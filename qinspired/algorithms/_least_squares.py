@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 from qinspired.kernels import csr_kaczmarz_chains, dense_kaczmarz_chains
 
 if TYPE_CHECKING:
-    from qinspired._typing import Float64Array, RNGLike
+    from qinspired._typing import Float64Array, IntArray, RNGLike
     from qinspired.access import CountingMatrix
 
 __all__ = ["least_squares"]
@@ -136,7 +136,9 @@ def least_squares(
     target = check_vector(b, m, "b")
     generator = as_generator(rng)
     if matrix.frobenius_norm == 0.0:
-        raise ZeroMassError("`A` must have a non-zero entry: every x solves a system with the zero matrix equally well.")
+        raise ZeroMassError(
+            "`A` must have a non-zero entry: every x solves a system with the zero matrix equally well."
+        )
     meter = CostMeter(matrix, built_index=built_index)
     size = float(np.abs(target).max())
     if size == 0.0:
@@ -183,7 +185,11 @@ class _System:
 
     def seconds_of_kaczmarz(self, n_steps: float) -> float:
         """Predict the time of some Kaczmarz steps."""
-        return n_steps * (self.per_row * self.A.entry_bytes + (8.0 * self.n if self.A.is_sparse else 0.0)) / _KACZMARZ_BYTES
+        return (
+            n_steps
+            * (self.per_row * self.A.entry_bytes + (8.0 * self.n if self.A.is_sparse else 0.0))
+            / _KACZMARZ_BYTES
+        )
 
     def seconds_of_exact(self) -> float:
         """Predict the time of the exact solver."""
@@ -292,9 +298,7 @@ def _solve_halves(system: _System, one: _Half, two: _Half) -> _Solved:
     n_draws = one.n_draws + two.n_draws
     solver = SymmetricSolver(both + n_draws * penalty * eye)
     x = solver.solve(one.rhs + two.rhs)
-    parents = [
-        SymmetricSolver(half.gram + half.n_draws * penalty * eye).solve(half.rhs) for half in (one, two)
-    ]
+    parents = [SymmetricSolver(half.gram + half.n_draws * penalty * eye).solve(half.rhs) for half in (one, two)]
     gap = parents[0] - parents[1]
     degrees, directions = _degrees_of_freedom(system, solver, both)
     # On one half the fitted solution has used up `degrees` of its rows and the other has not: the expected gap is
@@ -384,9 +388,9 @@ class _Chains:
             if isinstance(block, np.ndarray):
                 dense_kaczmarz_chains(block, targets, norms_sq, self._decay, self._x, total)
             else:
-                indptr = block.indptr.astype(np.int64, copy=False)
+                indptr = cast("IntArray", block.indptr.astype(np.int64, copy=False))
                 csr_kaczmarz_chains(
-                    block.data, block.indices, indptr, targets, norms_sq, self._decay, self._x, total
+                    block.data, cast("IntArray", block.indices), indptr, targets, norms_sq, self._decay, self._x, total
                 )
         self._sums.append((len(rows) // count, total))
         self._steps += len(rows)
@@ -424,16 +428,21 @@ def _unscaled(x: Float64Array, size: float) -> Float64Array:
     with np.errstate(over="ignore"):
         solution = x * size
     if not np.isfinite(solution).all():
-        raise ValueError("`b` must not be so large against `A` that the solution exceeds 1.8e308; divide `b` by a constant.")
+        raise ValueError(
+            "`b` must not be so large against `A` that the solution exceeds 1.8e308; divide `b` by a constant."
+        )
     return solution
 
 
 def _exact(
     system: _System, size: float, status: str, meter: CostMeter, matrix: SampleQueryMatrix
 ) -> LeastSquaresSolution:
-    """Solve from all rows and measure the residual by one more pass."""
+    """Solve from all rows; the residual takes one more pass where the moments do not give it."""
     found = exact_least_squares(system.A, system.b, system.ridge)
-    misfit = np.linalg.norm(system.A.matmul(found.x[:, None])[:, 0] - system.b) / np.linalg.norm(system.b)
+    if found.residual_sq is None:
+        misfit = np.linalg.norm(system.A.matmul(found.x[:, None])[:, 0] - system.b) / np.linalg.norm(system.b)
+    else:
+        misfit = np.sqrt(found.residual_sq) / np.linalg.norm(system.b)
     residual = ErrorEstimate(float(misfit), float(misfit), float(misfit), 1.0)
     error = ErrorEstimate(found.rounding, 0.0, found.rounding, 1.0)
     return LeastSquaresSolution(

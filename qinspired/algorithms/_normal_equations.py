@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.linalg
 import scipy.linalg.lapack
-import scipy.sparse as sp
 import scipy.sparse.linalg
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ __all__ = ["PRIMAL_COLUMNS", "ExactSolution", "SymmetricSolver", "exact_least_sq
 # Up to this many columns A^T A is formed (128 MB); beyond, a sparse system is solved by LSQR.
 PRIMAL_COLUMNS = 4096
 
-# Rows of a chunk of an exact pass: 32 MB as float64.
-_CHUNK_ENTRIES = 4_000_000
+# Entries of a block of an exact pass: 32 MB as float64.
+_BLOCK_ENTRIES = 4_000_000
 
 # A sparse matrix below this many cells may be solved as a dense one.
 _DENSE_CELLS = 50_000_000
@@ -31,10 +30,8 @@ _EPS = float(np.finfo(np.float64).eps)
 
 def moment(block: Any) -> Float64Array:
     """Return block^T block as a dense matrix."""
-    if sp.issparse(block):
-        return np.asarray((block.T @ block).toarray(), dtype=np.float64)
-    product: Float64Array = block.T @ block  # numpy sees the transpose and does half the work
-    return product
+    product = block.T @ block  # numpy sees the transpose of a dense block and does half the work
+    return np.asarray(product if isinstance(product, np.ndarray) else product.toarray(), dtype=np.float64)
 
 
 class SymmetricSolver:
@@ -82,6 +79,7 @@ class ExactSolution:
     x: Float64Array
     rounding: float
     how: str
+    residual_sq: float | None = None  # |A x - b|^2 where the moments give it without loss of digits
 
 
 def exact_least_squares(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
@@ -95,56 +93,79 @@ def exact_least_squares(A: CountingMatrix, b: Float64Array, ridge: float) -> Exa
         # |b| / |A x*|; 1e6 keeps six digits even then, and singular ones go to the SVD.
         if not solver.singular and solver.condition < 1e10:
             x = solver.solve(rhs)
-            if n > m:
+            residual_sq = None
+            if n <= m:
+                total = float(b @ b)
+                rest = total - 2.0 * float(x @ rhs) + float(x @ gram @ x)
+                residual_sq = rest if rest > 1e-6 * total else None
+            else:
                 x = A.rmatmul(x[:, None])[:, 0].astype(np.float64)
-            return ExactSolution(x, _EPS * np.sqrt(solver.condition) * size, "Cholesky factor of the normal equations")
+            rounding = _EPS * np.sqrt(solver.condition) * size
+            return ExactSolution(x, rounding, "Cholesky factor of the normal equations", residual_sq)
     if A.is_sparse and m * n > _DENSE_CELLS:
-        scale = A.frobenius_norm
-        operator = scipy.sparse.linalg.LinearOperator(
-            A.shape,
-            matvec=lambda v: A.matmul((v / scale).reshape(-1, 1))[:, 0],
-            rmatvec=lambda v: A.rmatmul((v / scale).reshape(-1, 1))[:, 0],
-            dtype=np.float64,
-        )
-        found = scipy.sparse.linalg.lsqr(
-            operator, b, damp=np.sqrt(ridge) / scale, atol=1e-12, btol=1e-12, conlim=1e14, iter_lim=20 * size
-        )
-        return ExactSolution(found[0] / scale, 1e-10, f"{found[2]} iterations of LSQR")
-    block = A.rows(np.arange(m))
-    dense = np.asarray(block.toarray() if sp.issparse(block) else block, dtype=np.float64)
+        return _by_lsqr(A, b, ridge)
+    return _by_lapack(A, b, ridge)
+
+
+def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
     scale = A.frobenius_norm
-    dense /= scale
-    target = b
-    if ridge > 0.0:
-        dense = np.vstack([dense, np.sqrt(ridge) / scale * np.eye(n)])
-        target = np.concatenate([b, np.zeros(n)])
+    operator = scipy.sparse.linalg.LinearOperator(
+        A.shape,
+        matvec=lambda v: A.matmul((v / scale).reshape(-1, 1))[:, 0],
+        rmatvec=lambda v: A.rmatmul((v / scale).reshape(-1, 1))[:, 0],
+        dtype=np.float64,
+    )
+    found = scipy.sparse.linalg.lsqr(
+        operator,
+        b,
+        damp=np.sqrt(ridge) / scale,
+        atol=1e-12,
+        btol=1e-12,
+        conlim=1e14,
+        iter_lim=20 * min(A.shape),
+    )
+    return ExactSolution(np.asarray(found[0] / scale), 1e-10, f"{found[2]} iterations of LSQR")
+
+
+def _by_lapack(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
+    m, n = A.shape
+    scale = A.frobenius_norm
+    extra = n if ridge > 0.0 else 0
+    dense, target = np.zeros((m + extra, n)), np.zeros(m + extra)
+    for start, block in A.row_blocks(_rows_per_block(A)):
+        dense[start : start + block.shape[0]] = block if isinstance(block, np.ndarray) else block.toarray()
+    dense[:m] /= scale
+    dense[m:] = np.sqrt(ridge) / scale * np.eye(extra, n)
+    target[:m] = b
     # LAPACK's own threshold, eps, would invert the rounding noise of a matrix of exact low rank.
     x, _, rank, values = scipy.linalg.lstsq(
-        dense, target, cond=max(dense.shape) * _EPS, lapack_driver="gelsd", check_finite=False
+        dense,
+        target,
+        cond=max(dense.shape) * _EPS,
+        lapack_driver="gelsd",
+        check_finite=False,
+        overwrite_a=True,
     )
     kappa = float(values[0] / values[max(int(rank) - 1, 0)])
     return ExactSolution(x / scale, _EPS * kappa, "singular value decomposition by LAPACK")
 
 
-def _row_chunks(A: CountingMatrix) -> list[tuple[int, int]]:
-    m, n = A.shape
-    per_row = max(1, A.n_stored // m) if A.is_sparse else n
-    step = max(1, _CHUNK_ENTRIES // per_row)
-    return [(start, min(start + step, m)) for start in range(0, m, step)]
+def _rows_per_block(A: CountingMatrix) -> int:
+    return max(1, _BLOCK_ENTRIES * A.shape[0] // max(1, A.n_stored))
 
 
 def _primal(A: CountingMatrix, b: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Return A^T A and A^T b by one pass in chunks of rows."""
+    """Return A^T A and A^T b by one pass."""
     n = A.shape[1]
     gram, rhs = np.zeros((n, n)), np.zeros(n)
-    for start, stop in _row_chunks(A):
-        block = A.rows(np.arange(start, stop)).astype(np.float64, copy=False)
-        gram += moment(block)
-        rhs += block.T @ b[start:stop]
+    for start, block in A.row_blocks(_rows_per_block(A)):
+        wide = block.astype(np.float64, copy=False)
+        gram += moment(wide)
+        rhs += wide.T @ b[start : start + block.shape[0]]
     return gram, rhs
 
 
 def _dual(A: CountingMatrix) -> Float64Array:
     """Return A A^T for a wide A."""
-    block = A.rows(np.arange(A.shape[0])).astype(np.float64, copy=False)
-    return moment(sp.csr_array(block.T) if sp.issparse(block) else block.T)
+    (_, block), *_ = A.row_blocks(A.shape[0])
+    return moment(block.astype(np.float64, copy=False).T)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
     from qinspired.algorithms._row_sample import RowBatch
 
-__all__ = ["Ritz", "complete_orthonormal", "eigenpairs_by_gram", "leading_eigenpairs", "orthonormal", "ritz_pairs"]
+__all__ = [
+    "Ritz",
+    "complete_orthonormal",
+    "eigenpairs_by_gram",
+    "leading_eigenpairs",
+    "orthonormal",
+    "ritz_pairs",
+    "ritz_transform",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +42,38 @@ def leading_eigenpairs(matrix: Float64Array, count: int) -> tuple[Float64Array, 
     return values[::-1][:count], vectors[:, ::-1][:, :count]
 
 
-def ritz_pairs(images: FloatArray, inner: Float64Array, n_draws: int, count: int) -> Ritz:
-    """Return Ritz pairs of S on the row space of a basis B, from the images S B and the inner products B^T S B.
+def ritz_transform(
+    inner: Float64Array, gram: Float64Array, precision: float, count: int
+) -> tuple[Float64Array, Float64Array]:
+    """Return T and values such that the columns of (S B) T are Ritz vectors of S on the row space of a basis B.
 
-    The Rayleigh-Ritz step is taken in the left space: with R^T R = S and Q an orthonormal basis of R B, the pairs
-    are the singular pairs of Q^T R = (B^T S B)^(-1/2) (S B)^T. B need not be orthonormal.
+    `inner` is B^T S B and `gram` (S B)^T (S B). The Rayleigh-Ritz step is taken in the left space: with R^T R = S and
+    Q an orthonormal basis of R B, the pairs are the singular pairs of Q^T R = (B^T S B)^(-1/2) (S B)^T. B need not be
+    orthonormal. Both matrices are first scaled to unit diagonal, which keeps small values as accurate as large ones
+    where the columns of B are near eigenvectors.
     """
-    precision = float(np.finfo(images.dtype).eps)
-    squares, mixing = np.linalg.eigh(inner)
-    kept = squares > squares[-1] * precision * len(squares)
-    if not kept.any():
-        return Ritz(images[:, :0], np.zeros(0))
-    left = images @ (mixing[:, kept] / np.sqrt(squares[kept])).astype(images.dtype)
-    values, rotation = np.linalg.eigh(left.T.astype(np.float64) @ left.astype(np.float64))
+    diagonal = np.diag(inner)
+    used = np.flatnonzero(diagonal > max(float(diagonal.max(initial=0.0)), 0.0) * precision**2)
+    if len(used) == 0:
+        return np.zeros((len(inner), 0)), np.zeros(0)
+    scale = 1.0 / np.sqrt(diagonal[used])
+    squares, mixing = np.linalg.eigh(inner[np.ix_(used, used)] * np.outer(scale, scale))
+    kept = squares > precision * len(used)
+    left = (scale[:, None] * mixing[:, kept]) / np.sqrt(squares[kept])
+    values, rotation = np.linalg.eigh(left.T @ gram[np.ix_(used, used)] @ left)
     values, rotation = values[::-1], rotation[:, ::-1]
-    above = values > max(values[0], 0.0) * precision * len(values)
+    above = values > max(float(values[0]), 0.0) * precision * len(values)
     values, rotation = values[above][:count], rotation[:, above][:, :count]
-    return Ritz(left @ (rotation / np.sqrt(values)).astype(images.dtype), values / n_draws)
+    transform = np.zeros((len(inner), len(values)))
+    transform[used] = left @ (rotation / np.sqrt(values))
+    return transform, values
+
+
+def ritz_pairs(images: FloatArray, inner: Float64Array, n_draws: int, count: int) -> Ritz:
+    """Return Ritz pairs of S from the images S B and the inner products B^T S B of a basis."""
+    precision = float(np.finfo(images.dtype).eps)
+    transform, values = ritz_transform(inner, (images.T @ images).astype(np.float64), precision, count)
+    return Ritz(images @ transform.astype(images.dtype), values / n_draws)
 
 
 def eigenpairs_by_gram(batches: list[RowBatch], count: int) -> Ritz:
@@ -67,32 +90,38 @@ def eigenpairs_by_gram(batches: list[RowBatch], count: int) -> Ritz:
         values, vectors = leading_eigenpairs(moment, min(count, n))
         kept = values > max(values[0], 0.0) * precision * n
         return Ritz(vectors[:, kept].astype(dtype), values[kept] / n_draws)
-    blocks = [_scale_rows(batch, root=True) for batch in batches]
-    rows = blocks[0] if len(blocks) == 1 else (sp.vstack(blocks, format="csr") if sp.issparse(blocks[0]) else np.vstack(blocks))
-    gram = _to_dense(rows @ rows.T)
-    values, vectors = leading_eigenpairs(gram, min(count, n_rows))
+    # The weights are applied to the small factors: scaling the rows would write them once more.
+    roots = np.sqrt(np.concatenate([batch.weights for batch in batches]).astype(np.float64))
+    gram = np.vstack([np.hstack([_to_dense(a.block @ b.block.T) for b in batches]) for a in batches])
+    values, vectors = leading_eigenpairs(gram * np.outer(roots, roots), min(count, n_rows))
     kept = values > max(values[0], 0.0) * precision * n_rows
-    values, vectors = values[kept], vectors[:, kept]
-    return Ritz(np.asarray(rows.T @ (vectors / np.sqrt(values)).astype(dtype)), values / n_draws)
+    values = values[kept]
+    left = (roots[:, None] * vectors[:, kept] / np.sqrt(values)).astype(dtype)
+    stops = np.cumsum([len(batch.rows) for batch in batches])
+    parts = np.split(left, stops[:-1])
+    found = sum(np.asarray(batch.transposed_times(part)) for batch, part in zip(batches, parts, strict=True))
+    return Ritz(np.asarray(found), values / n_draws)
 
 
-def _scale_rows(batch: RowBatch, *, root: bool = False) -> FloatArray | sp.csr_array:
-    scale = np.sqrt(batch.weights) if root else batch.weights
+def _scale_rows(batch: RowBatch) -> FloatArray | sp.csr_array[Any]:
     if isinstance(batch.block, np.ndarray):
-        return batch.block * scale[:, None]
-    return sp.csr_array(sp.diags_array(scale) @ batch.block)
+        return batch.block * batch.weights[:, None]
+    return sp.csr_array(sp.diags_array(batch.weights) @ batch.block)
 
 
-def _to_dense(product: FloatArray | sp.sparray) -> Float64Array:
-    return np.asarray(product.toarray() if sp.issparse(product) else product, dtype=np.float64)
+def _to_dense(product: Any) -> Float64Array:
+    return np.asarray(product if isinstance(product, np.ndarray) else product.toarray(), dtype=np.float64)
 
 
 def orthonormal(vectors: FloatArray) -> FloatArray:
-    """Return the orthonormal basis nearest in order to the given columns: Cholesky QR, Householder QR if they are far."""
+    """Return the orthonormal basis nearest in order to the given columns: as they are, by Cholesky QR, or by QR."""
+    overlap = (vectors.T @ vectors).astype(np.float64)
+    distance = float(np.abs(overlap - np.eye(len(overlap))).max(initial=0.0))
+    if distance < 20.0 * float(np.finfo(vectors.dtype).eps):
+        return vectors
     wide = vectors.astype(np.float64)
-    overlap = wide.T @ wide
-    if np.abs(overlap - np.eye(len(overlap))).max(initial=0.0) < 0.1:
-        factor = np.linalg.cholesky(overlap)
+    if distance < 0.1:
+        factor = np.linalg.cholesky(wide.T @ wide)
         return np.asarray(scipy.linalg.solve_triangular(factor, wide.T, lower=True).T, dtype=vectors.dtype)
     basis, triangle = np.linalg.qr(wide)
     return np.asarray(basis * np.where(np.diag(triangle) < 0, -1.0, 1.0), dtype=vectors.dtype)

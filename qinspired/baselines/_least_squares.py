@@ -78,9 +78,7 @@ def exact_least_squares(
     _check_choice(driver, "driver", get_args(Driver))
     n_rows, n_cols = matrix.shape
     # LAPACK's own default, eps, would invert the rounding noise of an exactly low-rank matrix.
-    cut = (
-        max(n_rows, n_cols) * np.finfo(np.float64).eps if rcond is None else check_nonnegative(rcond, "rcond")
-    )
+    cut = max(n_rows, n_cols) * np.finfo(np.float64).eps if rcond is None else check_nonnegative(rcond, "rcond")
     if sp.issparse(matrix) and np.prod(matrix.shape, dtype=np.float64) > DENSE_ENTRIES:
         raise ValueError(
             f"`A` must have at most {DENSE_ENTRIES} entries to be made dense; got shape {matrix.shape}. "
@@ -104,9 +102,7 @@ def exact_least_squares(
     return _result(x, started, f"LAPACK {driver}")
 
 
-def normal_equations(
-    A: npt.ArrayLike | sp.sparray, b: npt.ArrayLike, *, ridge: float = 0.0
-) -> LeastSquaresResult:
+def normal_equations(A: npt.ArrayLike | sp.sparray, b: npt.ArrayLike, *, ridge: float = 0.0) -> LeastSquaresResult:
     """Return the solution of (A^T A + ridge I) x = A^T b by Cholesky, or of its dual if m < n and ridge > 0.
 
     Parameters
@@ -219,9 +215,7 @@ def lsqr(
     found = spla.lsqr(
         matrix.astype(np.float64, copy=False), rhs, damp=np.sqrt(penalty), atol=tol, btol=tol, iter_lim=limit
     )
-    return _result(
-        found[0], started, f"scipy lsqr, tolerance={tol:g}", int(found[2]), converged=found[1] != 7
-    )
+    return _result(found[0], started, f"scipy lsqr, tolerance={tol:g}", int(found[2]), converged=found[1] != 7)
 
 
 def lsmr(
@@ -276,9 +270,7 @@ def lsmr(
     found = spla.lsmr(
         matrix.astype(np.float64, copy=False), rhs, damp=np.sqrt(penalty), atol=tol, btol=tol, maxiter=limit
     )
-    return _result(
-        found[0], started, f"scipy lsmr, tolerance={tol:g}", int(found[2]), converged=found[1] != 7
-    )
+    return _result(found[0], started, f"scipy lsmr, tolerance={tol:g}", int(found[2]), converged=found[1] != 7)
 
 
 def ridge(

@@ -118,7 +118,7 @@ def randomized_svd(
     References
     ----------
     .. [1] N. Halko, P.-G. Martinsson and J. A. Tropp, "Finding structure with randomness", SIAM Review
-    53(2), 2011.
+       53(2), 2011.
 
     Examples
     --------
@@ -327,9 +327,7 @@ def fbpca(
         np.random.set_state(before)  # noqa: NPY002
 
 
-def _result(
-    components: Any, singular_values: Any, started: float, method: str, dtype: np.dtype[Any]
-) -> SVDResult:
+def _result(components: Any, singular_values: Any, started: float, method: str, dtype: np.dtype[Any]) -> SVDResult:
     seconds = time.perf_counter() - started
     return SVDResult(
         components=np.ascontiguousarray(components, dtype=dtype),

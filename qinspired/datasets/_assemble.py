@@ -39,9 +39,7 @@ def sort_ids(names: Sequence[str], codes: IntArray) -> tuple[npt.NDArray[Any], I
     return ids[order], rank[codes]
 
 
-def ratings_matrix(
-    users: IntArray, items: IntArray, values: Float64Array, shape: tuple[int, int]
-) -> sp.csr_array[Any]:
+def ratings_matrix(users: IntArray, items: IntArray, values: Float64Array, shape: tuple[int, int]) -> sp.csr_array[Any]:
     """Return canonical CSR; the last of repeated (user, item) pairs wins and zeros stay stored."""
     order = np.lexsort((items, users))  # stable: repeats stay in the order of the file
     users, items, values = users[order], items[order], values[order]

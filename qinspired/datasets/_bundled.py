@@ -35,8 +35,7 @@ def load_insteval() -> Ratings:
     References
     ----------
     .. [1] D. Bates, M. Maechler, B. Bolker and S. Walker, "Fitting linear mixed-effects models using lme4",
-    Journal
-       of Statistical Software 67(1), 2015; its data set InstEval.
+       Journal of Statistical Software 67(1), 2015; its data set InstEval.
 
     Examples
     --------

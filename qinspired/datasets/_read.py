@@ -94,9 +94,7 @@ def _looks_like_triples(file: Path) -> bool:
     # Short lines are a fault of the table, which the reader of ratings reports with their number.
     rows = [fields for fields in rows if len(fields) == width]
     if width == 4:
-        if not all(
-            is_integer_id(fields[3].strip()) and int(fields[3]) >= _FIRST_TIMESTAMP for fields in rows
-        ):
+        if not all(is_integer_id(fields[3].strip()) and int(fields[3]) >= _FIRST_TIMESTAMP for fields in rows):
             return False
     elif width != 3:
         return False

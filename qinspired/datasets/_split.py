@@ -75,6 +75,4 @@ def train_test_split_ratings(
 
 def _part(ratings: sp.csr_array[Any], kept: Any) -> sp.csr_array[Any]:
     before = np.concatenate(([0], np.cumsum(kept)))
-    return sp.csr_array(
-        (ratings.data[kept], ratings.indices[kept], before[ratings.indptr]), shape=ratings.shape
-    )
+    return sp.csr_array((ratings.data[kept], ratings.indices[kept], before[ratings.indptr]), shape=ratings.shape)

@@ -137,10 +137,7 @@ def named_columns(header: Sequence[str]) -> tuple[int, int, int] | None:
     """Return the positions of user, item and value, if the header names all three."""
     # "movie_id:token", "Movie ID" and "movieId" are the same name.
     names = ["".join(c for c in field.split(":")[0].lower() if c.isalnum()) for field in header]
-    found = [
-        next((i for i, name in enumerate(names) if name in known), None)
-        for known in (_USERS, _ITEMS, _VALUES)
-    ]
+    found = [next((i for i, name in enumerate(names) if name in known), None) for known in (_USERS, _ITEMS, _VALUES)]
     user, item, value = found
     return None if user is None or item is None or value is None else (user, item, value)
 
@@ -218,17 +215,13 @@ def _take(
     if not np.isfinite(values).all() or "" in names or "" in things:
         raise _first_fault(file, batch, columns)
     if max(map(len, names)) > _LONGEST_ID or max(map(len, things)) > _LONGEST_ID:
-        raise UnreadableFileError(
-            f"{file}: an id is longer than {_LONGEST_ID} characters. Check the delimiter."
-        )
+        raise UnreadableFileError(f"{file}: an id is longer than {_LONGEST_ID} characters. Check the delimiter.")
     users.add(names)
     items.add(things)
     return values
 
 
-def _first_fault(
-    file: Path, batch: list[tuple[int, list[str]]], columns: tuple[int, int, int]
-) -> UnreadableFileError:
+def _first_fault(file: Path, batch: list[tuple[int, list[str]]], columns: tuple[int, int, int]) -> UnreadableFileError:
     """Return the error for the first bad line of a batch that has one."""
     user, item, value = columns
     for number, fields in batch:
@@ -240,9 +233,7 @@ def _first_fault(
                 "Complete or delete it."
             )
         if not fields[user].strip() or not fields[item].strip():
-            return UnreadableFileError(
-                f"{file}: line {number} has an empty id: {shown!r}. Complete or delete it."
-            )
+            return UnreadableFileError(f"{file}: line {number} has an empty id: {shown!r}. Complete or delete it.")
         text = fields[value].strip()
         if not is_number(text) or not np.isfinite(float(text)):
             return UnreadableFileError(
@@ -259,8 +250,7 @@ def _read_parquet(file: Path, users: _Encoder, items: _Encoder) -> Float64Array:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ImportError(
-            f"{file}: reading Parquet needs pyarrow, which is not installed; "
-            'run `pip install "qinspired[data]"`.'
+            f'{file}: reading Parquet needs pyarrow, which is not installed; run `pip install "qinspired[data]"`.'
         ) from error
     try:
         source = pq.ParquetFile(file)
@@ -270,9 +260,7 @@ def _read_parquet(file: Path, users: _Encoder, items: _Encoder) -> Float64Array:
             raise UnreadableFileError(f"{file}: must have the columns user, item, value; it has {names}.")
         table: Any = source.read(columns=[names[i] for i in columns])
     except (pa.ArrowException, OSError) as error:
-        raise UnreadableFileError(
-            f"{file}: is not a readable Parquet file ({error}). Write it again."
-        ) from error
+        raise UnreadableFileError(f"{file}: is not a readable Parquet file ({error}). Write it again.") from error
     for i, encoder in ((0, users), (1, items)):
         column = table.column(i)
         if pa.types.is_dictionary(column.type):
@@ -295,7 +283,5 @@ def _read_parquet(file: Path, users: _Encoder, items: _Encoder) -> Float64Array:
         )
     values = np.asarray(column.to_numpy(), dtype=np.float64)
     if not np.isfinite(values).all():
-        raise UnreadableFileError(
-            f"{file}: column {table.column_names[2]!r} must be finite. Drop NaN and infinity."
-        )
+        raise UnreadableFileError(f"{file}: column {table.column_names[2]!r} must be finite. Drop NaN and infinity.")
     return values

@@ -81,9 +81,7 @@ def _csr_serial(
         out[position] = -1 if found < 0 else indices[low + found]
 
 
-def csr_sample_cols(
-    data: FloatArray, indices: IntArray, indptr: IntArray, rows: IntArray, key: np.uint64
-) -> IntArray:
+def csr_sample_cols(data: FloatArray, indices: IntArray, indptr: IntArray, rows: IntArray, key: np.uint64) -> IntArray:
     """Draw one column for each given row of a CSR matrix; -1 for a row of zeros."""
     out = np.empty(len(rows), dtype=np.int64)
     step = max(1, int(8_000_000 * (len(indptr) - 1) / max(1, len(data))))

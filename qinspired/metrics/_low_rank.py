@@ -120,9 +120,7 @@ def excess_error(A: npt.ArrayLike | sp.sparray, components: npt.ArrayLike, optim
     """
     best = check_nonnegative(optimal_error, "optimal_error")
     if best == 0.0:
-        raise ValueError(
-            "`optimal_error` must be > 0, as the excess is relative to it; got 0. Use `projection_error`."
-        )
+        raise ValueError("`optimal_error` must be > 0, as the excess is relative to it; got 0. Use `projection_error`.")
     return projection_error(A, components) / best - 1.0
 
 
@@ -163,9 +161,7 @@ def optimal_error(singular_values: npt.ArrayLike, frobenius_norm: float, rank: i
     if s.ndim != 1 or s.size == 0:
         raise ValueError(f"`singular_values` must be 1-dimensional and not empty; got shape {s.shape}.")
     if first_nonfinite(s) is not None or s.min() < 0.0 or (np.diff(s) > 0.0).any():
-        raise ValueError(
-            "`singular_values` must be finite, >= 0 and descending; sort with `numpy.sort(s)[::-1]`."
-        )
+        raise ValueError("`singular_values` must be finite, >= 0 and descending; sort with `numpy.sort(s)[::-1]`.")
     norm = check_nonnegative(frobenius_norm, "frobenius_norm")
     if norm == 0.0:
         raise ValueError("`frobenius_norm` must be > 0; got 0.")
@@ -176,8 +172,7 @@ def optimal_error(singular_values: npt.ArrayLike, frobenius_norm: float, rank: i
     remainder = 1.0 - float(np.sum(relative**2))
     if remainder < -1e-5:
         raise ValueError(
-            f"`frobenius_norm` must be at least that of `singular_values`, {np.linalg.norm(s):.9g}; got "
-            f"{norm}."
+            f"`frobenius_norm` must be at least that of `singular_values`, {np.linalg.norm(s):.9g}; got {norm}."
         )
     if remainder < 64 * np.finfo(np.float64).eps:
         remainder = 0.0

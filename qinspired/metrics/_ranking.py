@@ -166,8 +166,7 @@ def _check_recommended(recommended: Any, shape: tuple[int, int]) -> IntArray:
     if ids.ndim != 2 or ids.shape[0] != n_users or ids.shape[1] == 0:
         hint = " It looks transposed." if ids.ndim == 2 and ids.shape[1] == n_users else ""
         raise ValueError(
-            f"`recommended` must have shape ({n_users}, K), one row for each row of `relevant`; got "
-            f"{ids.shape}.{hint}"
+            f"`recommended` must have shape ({n_users}, K), one row for each row of `relevant`; got {ids.shape}.{hint}"
         )
     if ids.dtype.kind not in "iu":
         raise TypeError(f"`recommended` must hold integer item ids; got dtype {ids.dtype}.")

@@ -194,9 +194,7 @@ def linear_system_cell(rank: int, kappa: int, *, shape: tuple[int, int] = (1000,
 def _check_scales(values: Any, n_cols: int) -> Float64Array:
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (n_cols,):
-        raise ValueError(
-            f"`column_scales` must have shape ({n_cols},), one for each column; got {array.shape}."
-        )
+        raise ValueError(f"`column_scales` must have shape ({n_cols},), one for each column; got {array.shape}.")
     if first_nonfinite(array) is not None or array.min() <= 0.0:
         raise ValueError("`column_scales` must be finite and > 0.")
     return array

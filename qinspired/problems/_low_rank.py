@@ -154,8 +154,7 @@ def low_rank_matrix(
     result_dtype = check_dtype(dtype)
     if noise > 0.0 and rank == min(n_rows, n_cols):
         raise ValueError(
-            f"`noise` must be 0 when `rank` is min(m, n) = {rank}, as nothing is orthogonal to the signal; "
-            f"got {noise}."
+            f"`noise` must be 0 when `rank` is min(m, n) = {rank}, as nothing is orthogonal to the signal; got {noise}."
         )
     if singular_values is None:
         s = singular_spectrum(rank, kappa=kappa, spectrum=spectrum)

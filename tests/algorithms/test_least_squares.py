@@ -79,7 +79,10 @@ def test_an_ill_conditioned_system_goes_from_normal_equations_to_lapack(rng):
 @pytest.mark.parametrize("rank", [2, 20])
 def test_a_consistent_low_rank_system_is_solved_to_rounding_from_drawn_rows(rank, kappa):
     rng = np.random.default_rng(0)
-    U, V = np.linalg.qr(rng.standard_normal((1000, rank)))[0], np.linalg.qr(rng.standard_normal((500, rank)))[0]
+    U, V = (
+        np.linalg.qr(rng.standard_normal((1000, rank)))[0],
+        np.linalg.qr(rng.standard_normal((500, rank)))[0],
+    )
     A = (U * np.geomspace(1, 1 / kappa, rank)) @ V.T
     x = V @ rng.standard_normal(rank)
     solution = qi.least_squares(A, A @ x, method="rows", rng=0)

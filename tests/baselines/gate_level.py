@@ -31,9 +31,7 @@ def gate_level_hhl(H, b, *, t, t0, rotation, window=None):
     state = np.einsum("kl,aln->akn", fourier.conj().T, state)
     r = np.asarray(rotation)
     c = np.sqrt(1.0 - r**2)
-    state = np.stack(
-        [c[:, None] * state[0] - r[:, None] * state[1], r[:, None] * state[0] + c[:, None] * state[1]]
-    )
+    state = np.stack([c[:, None] * state[0] - r[:, None] * state[1], r[:, None] * state[0] + c[:, None] * state[1]])
     state = np.einsum("kl,aln->akn", fourier, state)
     state = np.stack([[powers[tau].conj().T @ state[a, tau] for tau in range(T)] for a in (0, 1)])
     state = np.einsum("kl,aln->akn", prepare.T, state)

@@ -217,9 +217,7 @@ def test_threshold_projection_in_the_singular_basis_equals_the_gates(window):
     values = 2 * PI * np.where(k >= T // 2, k - T, k) / (T * result.evolution_time)
     r = (np.abs(values) >= s).astype(float)
     r[T // 2] = 0.0
-    gates = gate_level_hhl(
-        dilation(A), np.r_[b, np.zeros(3)], t=6, t0=result.evolution_time, rotation=r, window=w
-    )
+    gates = gate_level_hhl(dilation(A), np.r_[b, np.zeros(3)], t=6, t0=result.evolution_time, rotation=r, window=w)
     U, sigma, _ = np.linalg.svd(A, full_matrices=False)
     exact = U[:, sigma >= s] @ (U[:, sigma >= s].T @ b)
     assert_equals_gates(result, gates, block=np.arange(5), x_exact=exact)

@@ -47,9 +47,7 @@ def test_rank_deficient_system_gives_the_minimum_norm_solution(name):
     rng = np.random.default_rng(2)
     A = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 20))
     b = rng.standard_normal(50)
-    np.testing.assert_allclose(
-        SOLVERS[name](A, b, 0.0).x, np.linalg.pinv(A, rcond=1e-10) @ b, rtol=1e-7, atol=1e-10
-    )
+    np.testing.assert_allclose(SOLVERS[name](A, b, 0.0).x, np.linalg.pinv(A, rcond=1e-10) @ b, rtol=1e-7, atol=1e-10)
 
 
 def test_rounding_tail_of_single_precision_needs_rcond():

@@ -20,9 +20,7 @@ def test_insteval_has_its_known_counts():
     # The first line of the table: student 1 gave lecturer 1002 a 5.
     row, col = np.searchsorted(data.user_ids, 1), np.searchsorted(data.item_ids, 1002)
     assert data.matrix[row, col] == 5.0
-    stable_rank = (
-        np.sum(data.matrix.data**2) / spla.svds(data.matrix, 1, return_singular_vectors=False)[0] ** 2
-    )
+    stable_rank = np.sum(data.matrix.data**2) / spla.svds(data.matrix, 1, return_singular_vectors=False)[0] ** 2
     assert stable_rank == pytest.approx(12.1, abs=0.05)
 
 

@@ -44,9 +44,7 @@ def test_numpy_files_keep_floats_and_widen_the_rest(tmp_path, dtype, suffix):
 
 @pytest.mark.parametrize("form", [sp.csr_array, sp.csc_matrix, sp.coo_array])
 def test_sparse_files_come_back_as_csr_with_their_zeros(tmp_path, form):
-    matrix = sp.coo_array(
-        (np.array([1.5, 0.0, 3.0]), (np.array([0, 0, 1]), np.array([0, 1, 1]))), shape=(2, 4)
-    )
+    matrix = sp.coo_array((np.array([1.5, 0.0, 3.0]), (np.array([0, 0, 1]), np.array([0, 1, 1]))), shape=(2, 4))
     sp.save_npz(tmp_path / "A.npz", form(matrix))
     found = read(tmp_path / "A.npz")
     assert isinstance(found, sp.csr_array)

@@ -61,9 +61,7 @@ def naive(recommended, relevant, k):
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1), n_users=st.integers(1, 6), n_items=st.integers(2, 8), k=st.integers(1, 4)
-)
+@given(seed=st.integers(0, 2**32 - 1), n_users=st.integers(1, 6), n_items=st.integers(2, 8), k=st.integers(1, 4))
 def test_scores_equal_a_loop_over_users(seed, n_users, n_items, k):
     rng = np.random.default_rng(seed)
     relevant = (rng.random((n_users, n_items)) < 0.4) * rng.integers(1, 6, (n_users, n_items))

@@ -16,9 +16,7 @@ def test_errors_are_the_textbook_formulas(form, dtype):
     wide = A.astype(np.float64)
     expected = np.linalg.norm(wide @ (x - y)) / np.linalg.norm(wide @ y)
     assert prediction_error(form(A), x, y) == pytest.approx(expected, rel=1e-12)
-    assert residual_error(form(A), x, b) == pytest.approx(
-        np.linalg.norm(wide @ x - b) / np.linalg.norm(b), rel=1e-12
-    )
+    assert residual_error(form(A), x, b) == pytest.approx(np.linalg.norm(wide @ x - b) / np.linalg.norm(b), rel=1e-12)
 
 
 def test_squared_residual_splits_into_the_optimum_and_the_prediction_error():
@@ -27,9 +25,7 @@ def test_squared_residual_splits_into_the_optimum_and_the_prediction_error():
     best = np.linalg.lstsq(A, b)[0]
     x = best + 0.1 * rng.standard_normal(8)
     avoidable = prediction_error(A, x, best) * np.linalg.norm(A @ best) / np.linalg.norm(b)
-    assert residual_error(A, x, b) ** 2 == pytest.approx(
-        residual_error(A, best, b) ** 2 + avoidable**2, rel=1e-12
-    )
+    assert residual_error(A, x, b) ** 2 == pytest.approx(residual_error(A, best, b) ** 2 + avoidable**2, rel=1e-12)
 
 
 def test_zero_denominators_give_zero_or_infinity():

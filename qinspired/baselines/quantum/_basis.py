@@ -106,9 +106,7 @@ def check_problem(A: Any, b: Any) -> tuple[tuple[npt.NDArray[Any], ...], npt.NDA
         for name, gram in (("U", U.conj().T @ U), ("Vt", Vt @ Vt.conj().T)):
             deviation = float(np.abs(gram - np.eye(rank)).max())
             if deviation > 1e-6:
-                raise ValueError(
-                    f"`{name}` of `A` = (U, s, Vt) must be orthonormal; it deviates by {deviation:.1e}."
-                )
+                raise ValueError(f"`{name}` of `A` = (U, s, Vt) must be orthonormal; it deviates by {deviation:.1e}.")
         parts = (U, s, Vt)
     else:
         parts = (_dense(A, "A"),)

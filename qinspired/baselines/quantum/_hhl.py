@@ -124,8 +124,7 @@ def hhl(
     References
     ----------
     .. [1] A. W. Harrow, A. Hassidim and S. Lloyd, "Quantum algorithm for linear systems of equations",
-    Phys. Rev.
-       Lett. 103, 150502 (2009), arXiv:0811.3171.
+       Phys. Rev. Lett. 103, 150502 (2009), arXiv:0811.3171.
     .. [2] I. Kerenidis and A. Prakash, "Quantum recommendation systems", ITCS 2017, arXiv:1603.08675.
 
     Differs from [1]_: the default clock input is uniform; the clock may be post-selected; C may use the
@@ -164,9 +163,7 @@ def hhl(
     t0, guard_used = _choose_time(evolution_time, guard, n_states, largest, signed=is_signed)
     values = register_values(n_states, t0, signed=is_signed)
     constant = _choose_constant(C, values, smallest, kind=kind, ridge=ridge)
-    r = rotation_table(
-        values, C=constant, signed=is_signed, below=below, kind=kind, ridge=ridge, threshold=threshold
-    )
+    r = rotation_table(values, C=constant, signed=is_signed, below=below, kind=kind, ridge=ridge, threshold=threshold)
     target = _target(problem.values, kind=kind, ridge=ridge, threshold=threshold)
 
     paired = problem.kind == "singular"
@@ -298,9 +295,7 @@ def _choose_time(
     """Return t0 and the guard registers, None where the caller gave t0."""
     if evolution_time != "auto":
         if guard != "auto":
-            raise ValueError(
-                "`guard` must be 'auto' when `evolution_time` is given, as it has no effect then."
-            )
+            raise ValueError("`guard` must be 'auto' when `evolution_time` is given, as it has no effect then.")
         return _check_positive(evolution_time, "evolution_time"), None
     top = n_states // 2 if signed else n_states
     used = max(1, n_states // 16) if guard == "auto" else check_count(guard, "guard")
@@ -328,9 +323,7 @@ def _choose_constant(
 
 def _check_positive(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(
-            f"`{name}` must be a number > 0 or 'auto'; got {value!r} of type {type(value).__name__}."
-        )
+        raise TypeError(f"`{name}` must be a number > 0 or 'auto'; got {value!r} of type {type(value).__name__}.")
     if not 0.0 < value < np.inf:
         raise ValueError(f"`{name}` must be finite and > 0; got {value}.")
     return float(value)

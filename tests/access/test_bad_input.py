@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from zoo import QUARTERS
+
+import qinspired as qi
+from qinspired.exceptions import ZeroMassError
+
+
+def with_entry(value: float) -> np.ndarray:
+    X = np.ones((4, 6))
+    X[2, 5] = value
+    X[3, 0] = value
+    return X
+
+
+def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> Any:
+    """Return a CSR array with whatever indices are given; scipy looks at few of them."""
+    matrix = sp.csr_array(shape)
+    matrix.data, matrix.indices, matrix.indptr = (np.array(part) for part in (data, indices, indptr))
+    return matrix
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("build", [np.array, sp.csr_array, sp.coo_array], ids=["dense", "csr", "coo"])
+def test_the_first_nan_or_infinity_is_named_with_its_place(build: Any, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"`A` must be finite.*A\[2, 5\] = {value}\. Impute or drop it\."):
+        qi.as_sq_matrix(build(with_entry(value)))
+
+
+def test_a_frobenius_norm_beyond_the_largest_float_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`A` must have a Frobenius norm below 1.8e308; .* Divide the matrix"):
+        qi.as_sq_matrix(np.full((4, 1), 1.5e308))
+    assert qi.as_sq_matrix(np.full((4, 1), 0.75e308)).frobenius_norm == 1.5e308
+
+
+def test_a_norm_beyond_the_largest_float_is_refused_with_its_row() -> None:
+    with pytest.raises(ValueError, match=r"row norms below 1.8e308; the norm of row 1 overflows. Divide"):
+        qi.as_sq_matrix(np.array([[1.0, 1.0], [1.7e308, 1.7e308]]))
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (np.ones((2, 2), dtype=complex), ValueError, r"`A` must be real; got complex dtype complex128"),
+        (sp.csr_array(np.ones((2, 2), dtype=complex)), ValueError, r"`A` must be real"),
+        (np.array([["1", "2"]]), ValueError, r"`A` must be numeric.*astype\(float\)"),
+        (np.array([["a", "b"]], dtype=object), ValueError, r"`A` must be numeric.*dtype object"),
+        (np.array([[1.0, None]]), ValueError, r"`A` must be finite.*A\[0, 1\] = nan"),
+        (np.ones((2, 2), dtype="datetime64[s]"), TypeError, r"`A` must be numeric.*Convert times to numbers"),
+        (
+            np.ones((2, 2), dtype="timedelta64[s]"),
+            TypeError,
+            r"`A` must be numeric.*Convert times to numbers",
+        ),
+        (np.ma.masked_equal(np.ones((2, 2)), 3), TypeError, r"`A` must not be a masked array; fill or drop"),
+        (
+            np.asmatrix(np.ones((2, 2))),
+            TypeError,
+            r"`A` must not be a numpy.matrix; convert it with `numpy.asarray`",
+        ),
+        (
+            "matrix.npy",
+            TypeError,
+            r"`A` must be an array or a sparse matrix; got a string. Load the file first",
+        ),
+        ([[1.0, 2.0], [3.0]], ValueError, r"`A` must be a rectangular array of numbers"),
+        (np.ones(3), ValueError, r"`A` must be 2-dimensional; got shape \(3,\). Reshape"),
+        (sp.coo_array(np.ones(3)), ValueError, r"`A` must be 2-dimensional; got shape \(3,\)"),
+        (np.ones((2, 2, 2)), ValueError, r"`A` must be 2-dimensional; got shape \(2, 2, 2\)"),
+        (3.0, ValueError, r"`A` must be 2-dimensional; got shape \(\)"),
+        (None, ValueError, r"`A` must be 2-dimensional"),
+        (np.ones((0, 3)), ValueError, r"`A` must have at least one row and one column; got shape \(0, 3\)"),
+        (np.ones((3, 0)), ValueError, r"`A` must have at least one row and one column; got shape \(3, 0\)"),
+        (np.ones((0, 0)), ValueError, r"`A` must have at least one row and one column"),
+        (sp.csr_array((0, 3)), ValueError, r"`A` must have at least one row and one column"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, type | str) else None,
+)
+def test_what_is_no_matrix_of_real_numbers_is_refused(X: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        qi.as_sq_matrix(X)
+
+
+@pytest.mark.parametrize(
+    ("indices", "indptr", "message"),
+    [
+        ([0, 3], [0, 1, 2], r"indices must be in \[0, 3\), got 3"),
+        ([0, -1], [0, 1, 2], r"indices must be in \[0, 3\), got -1"),
+        ([0, 1], [0, 2, 1], r"`indptr` must start at 0, never decrease and end at the number of stored"),
+    ],
+)
+def test_csr_indices_out_of_range_are_refused_before_any_kernel(indices: Any, indptr: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=r"`A` must be a valid CSR matrix; .*" + message):
+        qi.as_sq_matrix(csr([1.0, 2.0], indices, indptr, (2, 3)))
+
+
+BROKEN = [
+    ([0, 1], [1, 1, 2]),
+    ([0, 1], [0, 1, 5]),
+    ([0, 1], [0, 2]),
+    ([0, 1, 2], [0, 1, 2]),
+]
+
+
+@pytest.mark.parametrize(("indices", "indptr"), BROKEN)
+def test_a_broken_csr_matrix_is_refused(indices: Any, indptr: Any) -> None:
+    with pytest.raises(ValueError, match="ind"):
+        qi.as_sq_matrix(csr([1.0, 2.0], indices, indptr, (2, 3)))
+
+
+def test_csc_indices_out_of_range_are_refused() -> None:
+    broken = sp.csc_array((np.ones(3), np.array([0, 1, 2]), np.array([0, 1, 2, 3])), shape=(2, 3))
+    with pytest.raises(ValueError, match="`A` must be a valid CSC matrix"):
+        qi.as_sq_matrix(broken)
+
+
+@pytest.mark.parametrize("n_draws", [-1, -(2**40)])
+def test_a_negative_number_of_draws_is_refused(n_draws: int) -> None:
+    with pytest.raises(ValueError, match=rf"`n_draws` must be an integer >= 0; got {n_draws}\."):
+        qi.as_sq_matrix(QUARTERS).sample_rows(n_draws, rng=0)
+    with pytest.raises(ValueError, match=r"`n_draws` must be an integer >= 0"):
+        qi.AliasTable([1.0]).sample(n_draws, rng=0)
+
+
+@pytest.mark.parametrize("n_draws", [2.0, True, "3", None, np.float64(2)])
+def test_a_number_of_draws_that_is_no_integer_is_refused(n_draws: Any) -> None:
+    with pytest.raises(TypeError, match=r"`n_draws` must be an integer >= 0; got .* of type"):
+        qi.as_sq_matrix(QUARTERS).sample_rows(n_draws, rng=0)
+
+
+def test_a_numpy_integer_is_a_number_of_draws() -> None:
+    assert len(qi.as_sq_matrix(QUARTERS).sample_rows(np.int8(3), rng=0)) == 3
+
+
+@pytest.mark.parametrize("build", [np.array, sp.csr_array], ids=["dense", "csr"])
+@pytest.mark.parametrize("method", ["row_norms", "rows", "sample_cols", "row_lengths"])
+def test_row_indices_are_checked_and_never_wrap(build: Any, method: str) -> None:
+    call = getattr(qi.as_sq_matrix(build(QUARTERS)), method)
+    with pytest.raises(IndexError, match=r"`rows` must hold indices in \[0, 9\); got -1"):
+        call([0, -1])
+    with pytest.raises(IndexError, match=r"`rows` must hold indices in \[0, 9\); got 9"):
+        call([9])
+    with pytest.raises(IndexError, match=r"`rows` must hold indices"):
+        call(np.array([2**63 + 1], dtype=np.uint64))
+    with pytest.raises(TypeError, match=r"`rows` must hold integer indices; got dtype float64"):
+        call([0.0])
+    with pytest.raises(TypeError, match=r"`rows` must hold integer indices; got dtype bool"):
+        call([True, False])
+    with pytest.raises(ValueError, match=r"`rows` must be 1-dimensional; got shape \(\)"):
+        call(0)
+    with pytest.raises(ValueError, match=r"`rows` must be 1-dimensional; got shape \(1, 2\)"):
+        call([[0, 1]])
+
+
+@pytest.mark.parametrize("build", [np.array, sp.csr_array], ids=["dense", "csr"])
+def test_the_indices_of_a_query_are_checked_and_never_wrap(build: Any) -> None:
+    A = qi.as_sq_matrix(build(QUARTERS))
+    with pytest.raises(IndexError, match=r"`rows` must hold indices in \[0, 9\); got -1"):
+        A.query([-1], [0])
+    with pytest.raises(IndexError, match=r"`cols` must hold indices in \[0, 12\); got 12"):
+        A.query([0], [12])
+    with pytest.raises(TypeError, match=r"`cols` must hold integer indices"):
+        A.query([0], [0.5])
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        ([], ValueError, r"`weights` must be a 1-dimensional array of at least one weight; got shape \(0,\)"),
+        ([[1.0]], ValueError, r"`weights` must be a 1-dimensional array"),
+        (1.0, ValueError, r"`weights` must be a 1-dimensional array"),
+        ([1.0, -1.0], ValueError, r"`weights` must be >= 0; got weights\[1\] = -1.0"),
+        ([1.0, np.nan], ValueError, r"`weights` must be finite.*weights\[1\] = nan"),
+        ([np.inf, 1.0], ValueError, r"`weights` must be finite.*weights\[0\] = inf"),
+        (
+            [0.0, -0.0],
+            ZeroMassError,
+            r"`weights` must have a positive entry to draw from; all of them are zero",
+        ),
+        ([1j], ValueError, r"`weights` must be real"),
+        (["a"], ValueError, r"`weights` must be numeric"),
+    ],
+)
+def test_weights_that_give_no_law_are_refused(weights: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        qi.AliasTable(weights)
+
+
+@pytest.mark.parametrize(
+    ("rng", "error"),
+    [(-1, ValueError), (1.5, TypeError), ("a", TypeError), (True, TypeError), ([1], TypeError)],
+)
+def test_a_bad_source_of_randomness_is_refused_by_every_draw(rng: Any, error: type[Exception]) -> None:
+    A = qi.as_sq_matrix(QUARTERS)
+    combination = qi.RowCombination(A, np.array([0]), np.array([1.0]))
+    for draw in (
+        lambda: A.sample_rows(1, rng),
+        lambda: A.sample_cols([0], rng),
+        lambda: qi.AliasTable([1.0]).sample(1, rng),
+        lambda: combination.sample(1, rng),
+    ):
+        with pytest.raises(error, match=r"`rng` must be an int >= 0, a numpy Generator"):
+            draw()
