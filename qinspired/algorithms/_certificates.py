@@ -44,13 +44,18 @@ def root_mean_interval(values: Float64Array) -> ErrorEstimate:
     return ErrorEstimate(math.sqrt(mean), math.sqrt(mean) / half, math.sqrt(mean) * half, _CONFIDENCE)
 
 
-def loss_interval(loss: float, relative_variance: float) -> tuple[float, float]:
-    """Return the interval of a loss whose ratio to its estimate has the given relative variance under Fisher's F."""
-    # Equal degrees of freedom d give the ratio a variance of about 4 / d.
-    degrees = min(max(4.0 / max(relative_variance, 1e-12), 1.0), 1e9)
+def loss_interval(loss: float, relative_variance: float, directions: float | None = None) -> tuple[float, float]:
+    """Return the interval of a loss from the relative variance of its ratio to the estimate, under Fisher's F.
+
+    The loss is a mean of `directions` squares, as is, by default, its estimate; a ratio with d1 and d2 degrees of
+    freedom has a relative variance of about 2 / d1 + 2 / d2.
+    """
+    relative_variance = max(relative_variance, 1e-12)
+    over = 4.0 / relative_variance if directions is None else directions
+    under = 2.0 / max(relative_variance - 2.0 / over, 1e-12)
+    over, under = max(over, 1.0), max(under, 1.0)
     tail = 0.5 - _CONFIDENCE / 2
-    spread = float(special.fdtri(degrees, degrees, 1.0 - tail))
-    return loss / spread, loss * spread
+    return loss * float(special.fdtri(over, under, tail)), loss * float(special.fdtri(over, under, 1.0 - tail))
 
 
 def effective_directions(influence: Float64Array, n_draws: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -36,6 +36,13 @@ _METHODS = ("auto", "rows", "kaczmarz", "exact")
 # Rows of the first draw, in multiples of n: each half of them determines a solution, exact for a consistent system.
 _FIRST_DRAW = 2.5
 _HELD_OUT_ROWS = 600
+
+# Relative variance of the error's square over that of its estimate, times the degrees of freedom. Normal scores would
+# give 2 + 2 / 15; with that the interval covered 90 to 95 % (stopping favours low estimates).
+_SCORE_SPREAD = 2.6
+
+# Groups of draws whose scores make the certificate: its own noise is 1 / (groups - 1) of that of the error.
+_GROUPS = 16
 _MARGIN = 1.06
 
 # A tail-averaged Kaczmarz run needs about 3 times the rows of a solve for the same error: 2.93 at noise 0.1 and 1 %,
@@ -103,8 +110,8 @@ def least_squares(
     -----
     Cost: 2.5 n rows at first, s n^2 multiplications for s rows; n (1 + (noise / tolerance)^2) rows are needed, noise
     relative to |A x*|. Each Kaczmarz step costs 6 n. 600 rows for the residual.
-    Error: certified by cross-fitting: two independent halves of the draw give two solutions, whose distance in
-    prediction, halved, is distributed as the error of the joint one. A consistent system with a row space of
+    Error: certified by cross-fitting: groups of draws, independent of one another, each pull the joint solution towards
+    their own, and the sum of the squared pulls estimates its squared error. A consistent system with a row space of
     dimension n is solved to rounding by any n independent rows.
     What no sample can tell is the smallest singular value: a direction of A that carries less than about 1 / s of
     |A|_F^2 may go unseen, with the part of b that only it explains.
@@ -114,8 +121,8 @@ def least_squares(
     .. [1] T. Strohmer, R. Vershynin, "A randomized Kaczmarz algorithm with exponential convergence", Journal of
        Fourier Analysis and Applications 15 (2009).
     .. [2] E. N. Epperly, G. Goldshlager, R. J. Webber, "Randomized Kaczmarz with tail averaging" (2024). Differs
-       from [2]_: two independent chains, started from two solves on drawn rows, so that their distance is the
-       certificate and no burn-in is needed beyond half the steps.
+       from [2]_: two independent chains, started from the solutions of two halves of the drawn rows, so that their distance is
+       the certificate and no burn-in is needed beyond half the steps.
 
     Examples
     --------
@@ -205,33 +212,42 @@ class _System:
         return self.seconds_of_rows(2.0 * first) + _SAMPLING_OVERHEAD < self.seconds_of_exact()
 
 
-@dataclass(slots=True)
-class _Half:
-    """Moments of one half of the drawn rows, as unit rows u_i and targets b_i / |a_i|, |A|_F = 1."""
+class _Draw:
+    """Drawn rows as unit rows u_s = a_i / |a_i| with targets b_i |A|_F / |a_i|, and their moments."""
 
-    n: int
-    gram: Float64Array = field(init=False)
-    rhs: Float64Array = field(init=False)
-    n_draws: int = 0
+    def __init__(self, system: _System) -> None:
+        self._system = system
+        self.blocks: list[tuple[Any, Float64Array]] = []
+        self.gram: Float64Array = np.zeros((system.n, system.n))
+        self.rhs: Float64Array = np.zeros(system.n)
+        self.n_draws = 0
 
-    def __post_init__(self) -> None:
-        self.gram = np.zeros((self.n, self.n))
-        self.rhs = np.zeros(self.n)
-
-    def add(self, system: _System, n_draws: int) -> None:
+    def grow_to(self, n_draws: int) -> None:
         """Draw more rows."""
-        rows, counts = np.unique(system.A.sample_rows(n_draws, system.rng), return_counts=True)
+        system = self._system
+        rows = system.A.sample_rows(n_draws - self.n_draws, system.rng)
         block, norms = gather_rows(system.A, rows)
         block = block.astype(np.float64, copy=False)
-        weights = np.sqrt(counts)
         if isinstance(block, np.ndarray):
-            block *= (weights / norms)[:, None]
+            block /= norms[:, None]
         else:
-            block.data *= np.repeat(weights / norms, np.diff(block.indptr))
-        targets = weights * (system.b[rows] / (system.A.row_norms(rows) / system.norm))
+            block.data /= np.repeat(norms, np.diff(block.indptr))
+        targets = system.b[rows] / (system.A.row_norms(rows) / system.norm)
+        self.blocks.append((block, targets))
         self.gram += moment(block)
         self.rhs += block.T @ targets
-        self.n_draws += n_draws
+        self.n_draws = n_draws
+
+    def scores(self, x: Float64Array) -> Float64Array:
+        """Return the sums of u_s times the residual over each of some groups of draws, of shape (groups, n)."""
+        groups = []
+        for block, targets in self.blocks:
+            weighted = targets - block @ x
+            for part in np.array_split(np.arange(len(targets)), _GROUPS // 2):
+                if len(part):
+                    low, high = part[0], part[-1] + 1
+                    groups.append(block[low:high].T @ weighted[low:high])
+        return np.array(groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,20 +264,19 @@ def _from_drawn_rows(system: _System, tolerance: float, method: str) -> tuple[_A
             f"`method` = {method!r} forms n x n moments and needs at most {PRIMAL_COLUMNS} columns; got {system.n}. "
             "Use method='exact'."
         )
-    one, two = _Half(system.n), _Half(system.n)
-    limit = max(system.m // 2, 2 * math.ceil(_FIRST_DRAW / 2 * min(system.n, system.m)))
-    wanted = 2 * max(math.ceil(_FIRST_DRAW / 2 * min(system.n, system.m)), 8)
+    draw = _Draw(system)
+    limit = max(system.m // 2, 2 * math.ceil(_FIRST_DRAW * min(system.n, system.m)))
+    wanted = max(math.ceil(_FIRST_DRAW * min(system.n, system.m)), 2 * _GROUPS)
     while True:
-        for half in (one, two):
-            half.add(system, wanted // 2 - half.n_draws)
-        solved = _solve_halves(system, one, two)
+        draw.grow_to(wanted)
+        solved = _solve(system, draw)
         done = f"{wanted} drawn rows"
         if method == "kaczmarz" and solved.error.high > tolerance:
             return _kaczmarz(system, solved, tolerance)
         if solved.error.high <= tolerance or (method == "rows" and wanted >= limit):
             return _Answer(solved.x, solved.error, "rows"), done
         # The squared error falls as 1 / (s - degrees of freedom), and the interval narrows to its limit.
-        reach = _MARGIN * solved.error.value * math.sqrt(loss_interval(1.0, 5.0 / solved.directions)[1])
+        reach = _MARGIN * _upper_end(solved, 2.5)
         needed = solved.degrees + (wanted - solved.degrees) * max(min(reach / tolerance, 1e6), 1.1) ** 2
         if method == "auto":
             steps = _KACZMARZ_STEPS_PER_ROW * needed
@@ -274,15 +289,15 @@ def _from_drawn_rows(system: _System, tolerance: float, method: str) -> tuple[_A
                 if answer.error.high <= tolerance:
                     return answer, told
                 return None, f"{told} gave {answer.error.high:.3g}: "
-        wanted = 2 * math.ceil(min(needed, limit, 8.0 * wanted) / 2)
+        wanted = math.ceil(min(needed, limit, 8.0 * wanted))
 
 
 @dataclass(frozen=True, slots=True)
 class _Solved:
-    """The joint solution of two halves, its two parents, and its error."""
+    """A solution from drawn rows, the two that either half of them would give to first order, and its error."""
 
     x: Float64Array
-    parents: tuple[Float64Array, Float64Array]
+    parents: Float64Array
     error: ErrorEstimate
     degrees: float
     directions: float
@@ -290,33 +305,45 @@ class _Solved:
     n_draws: int
 
 
-def _solve_halves(system: _System, one: _Half, two: _Half) -> _Solved:
-    """Solve each half and the whole; the halves judge each other (see `_certificates`)."""
+def _solve(system: _System, draw: _Draw) -> _Solved:
+    """Solve from all drawn rows; groups of them judge the solution.
+
+    At the joint solution the scores g_c of the groups sum to the penalty's gradient; each is how far its group would
+    pull the solution, to first order H^-1 g_c for the joint Hessian H. The pulls are independent, so that the sum of
+    their squares in the metric of H is the expected squared error of the joint solution.
+    """
     penalty = system.penalty
-    eye = np.eye(system.n)
-    both = one.gram + two.gram
-    n_draws = one.n_draws + two.n_draws
-    solver = SymmetricSolver(both + n_draws * penalty * eye)
-    x = solver.solve(one.rhs + two.rhs)
-    parents = [SymmetricSolver(half.gram + half.n_draws * penalty * eye).solve(half.rhs) for half in (one, two)]
-    gap = parents[0] - parents[1]
-    degrees, directions = _degrees_of_freedom(system, solver, both)
-    # On one half the fitted solution has used up `degrees` of its rows and the other has not: the expected gap is
-    # f (1 + 1 / (1 - f)) for f = degrees / rows of a half, against (f / 2) / (1 - f / 2) for the joint solution.
-    fraction = min(degrees / one.n_draws, 0.95)
-    correction = 4.0 * (1.0 - fraction) / (2.0 - fraction) ** 2
-    loss = float(gap @ both @ gap) / n_draws / 4.0 * correction
-    fitted = float(x @ both @ x) / n_draws
-    relative_variance = 4.0 / directions + 2.0 / n_draws + 2.4 * fraction / (one.n_draws * (1.0 - fraction))
+    n_draws = draw.n_draws
+    solver = SymmetricSolver(draw.gram + n_draws * penalty * np.eye(system.n) if penalty else draw.gram)
+    x = solver.solve(draw.rhs)
+    scores = draw.scores(x)
+    scores -= scores.mean(axis=0)
+    pulls = solver.solve(scores.T)
+    degrees, directions = _degrees_of_freedom(system, solver, draw.gram)
+    # Residuals of fitted rows are too small: the expected sum is noise^2 d (1 - 1 / groups - d / s) for d degrees of
+    # freedom and s draws, and the error to be estimated noise^2 (d / s) / (1 - d / s).
+    fraction = min(degrees / n_draws, 0.9)
+    share = max(1.0 - 1.0 / len(scores) - fraction, 0.05)
+    # With H = gram + n_draws penalty, the products with the gram matrix cost nothing more.
+    loss = float((pulls * scores.T).sum()) / n_draws - penalty * float((pulls**2).sum())
+    loss = max(loss, 0.0) / share / (1.0 - fraction)
+    fitted = float(x @ draw.rhs) / n_draws - penalty * float(x @ x)
+    relative_variance = _SCORE_SPREAD / directions + 2.0 / n_draws + 2.0 * fraction / n_draws
+    half = 2.0 * pulls[:, : len(scores) // 2].sum(axis=1)
     return _Solved(
         x / system.norm,
-        (parents[0] / system.norm, parents[1] / system.norm),
-        _prediction_error(loss, fitted, relative_variance),
+        np.array([x + half, x - half]) / system.norm,
+        _prediction_error(loss, fitted, relative_variance, directions),
         degrees,
         directions,
-        both / n_draws,
+        draw.gram / n_draws,
         n_draws,
     )
+
+
+def _upper_end(solved: _Solved, spread: float) -> float:
+    """Return the upper end that the interval of a larger sample would have around this error."""
+    return solved.error.value * math.sqrt(loss_interval(1.0, spread / solved.directions, solved.directions)[1])
 
 
 def _degrees_of_freedom(system: _System, solver: SymmetricSolver, gram: Float64Array) -> tuple[float, float]:
@@ -331,10 +358,10 @@ def _degrees_of_freedom(system: _System, solver: SymmetricSolver, gram: Float64A
     return trace, min(max(trace**2 / max(square, 1e-300), 1.0), float(system.n))
 
 
-def _prediction_error(loss: float, fitted: float, relative_variance: float) -> ErrorEstimate:
+def _prediction_error(loss: float, fitted: float, relative_variance: float, directions: float) -> ErrorEstimate:
     if fitted <= 0.0:
         return ErrorEstimate(1.0, 0.0, math.inf)
-    low, high = loss_interval(loss, relative_variance)
+    low, high = loss_interval(loss, relative_variance, directions)
     return ErrorEstimate(math.sqrt(loss / fitted), math.sqrt(low / fitted), math.sqrt(high / fitted))
 
 
@@ -342,11 +369,11 @@ def _kaczmarz(system: _System, solved: _Solved, tolerance: float) -> tuple[_Answ
     """Run two chains of tail-averaged Kaczmarz from the two parents, doubling until certified or dear."""
     decay = 1.0 / (1.0 + system.penalty)
     limit = _MOST_SWEEPS * system.m
-    reach = _MARGIN * solved.error.value * math.sqrt(loss_interval(1.0, 5.0 / solved.directions)[1])
+    reach = _MARGIN * _upper_end(solved, _CHAIN_SPREAD)
     wanted = math.ceil(
         _KACZMARZ_STEPS_PER_ROW * (solved.n_draws - solved.degrees) * max(min(reach / tolerance, 1e6), 1.0) ** 2
     )
-    chains = _Chains(system, np.array(solved.parents), decay)
+    chains = _Chains(system, solved.parents, decay)
     while True:
         wanted = min(wanted, limit)
         chains.run_to(wanted)
@@ -355,7 +382,7 @@ def _kaczmarz(system: _System, solved: _Solved, tolerance: float) -> tuple[_Answ
         gap = (one - two) * system.norm / 2.0
         loss = float(gap @ solved.gram @ gap)
         fitted = float(x @ solved.gram @ x) * system.norm**2
-        error = _prediction_error(loss, fitted, _CHAIN_SPREAD / solved.directions + 8.0 / wanted)
+        error = _prediction_error(loss, fitted, _CHAIN_SPREAD / solved.directions + 8.0 / wanted, solved.directions)
         if error.high <= tolerance or wanted >= limit:
             return _Answer(x, error, "kaczmarz"), f"{wanted} Kaczmarz steps"
         wanted = math.ceil(wanted * min(max((_MARGIN * error.high / tolerance) ** 2, 1.5), 4.0))

@@ -57,7 +57,7 @@ class SampledRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         were solved, so it is not pickled. For a sparse X with an intercept, its `x` has one entry more.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the features, where X had names that are all strings.
 
     Raises

@@ -56,7 +56,7 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         The whole result, with its cost and `explain()`. It refers to the training data, so it is not pickled.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features,)
         Names of the features, where X had names that are all strings.
 
     Raises

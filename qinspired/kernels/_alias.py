@@ -88,10 +88,14 @@ def _draw_parallel(table: Float64Array, key: np.uint64, start: int, stop: int, o
         _draw_block(table, key, block, out)
 
 
+# A draw takes as long as some 20 entries of a sum: two random numbers and one random memory access.
+_VISITS_PER_DRAW = 20
+
+
 def draw_from_alias_table(table: Float64Array, n_draws: int, key: np.uint64) -> IntArray:
     """Draw indices; the same ones on any number of threads."""
     out = np.empty(n_draws, dtype=np.int64)
-    draw = _draw_parallel if worth_threads(n_draws) else _draw_serial
+    draw = _draw_parallel if worth_threads(_VISITS_PER_DRAW * n_draws) else _draw_serial
     n_blocks = -(-n_draws // BLOCK)
     for start in range(0, n_blocks, 2048):  # 2 million draws a call, under 0.1 s: Ctrl-C is served between calls
         draw(table, key, start, min(start + 2048, n_blocks), out)

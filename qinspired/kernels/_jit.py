@@ -18,8 +18,9 @@ prange = numba.prange
 # Sums may be reordered and contracted, but NaN and infinity must survive: full fastmath folds `isnan` to False.
 _SUM_FLAGS = {"reassoc", "contract", "nsz"}
 
-# A parallel region costs some 10 us to enter; below this many items one thread is as fast.
-_PARALLEL_FROM = 10_000
+# Below this many entries visited, 1 to 2 ms of work, one thread is as fast: a parallel region costs some 10 us to
+# enter, and the threads spin for some time after it (12 ms for the norms of a 500 x 250 matrix on busy cores).
+_PARALLEL_FROM = 4_000_000
 
 
 def kernel(*, parallel: bool = False, reorder_sums: bool = False) -> Callable[[_Function], _Function]:
@@ -39,6 +40,6 @@ def kernel(*, parallel: bool = False, reorder_sums: bool = False) -> Callable[[_
     return decorate
 
 
-def worth_threads(n_items: int) -> bool:
-    """Say whether a kernel over this many items should run on numba's threads."""
-    return n_items >= _PARALLEL_FROM and numba.get_num_threads() > 1
+def worth_threads(n_entries: int) -> bool:
+    """Say whether a kernel that visits this many entries should run on numba's threads."""
+    return n_entries >= _PARALLEL_FROM and numba.get_num_threads() > 1

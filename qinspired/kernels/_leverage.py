@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["sample_projected"]
 
+# A trial takes k products and as long as some 30 entries for its three random numbers and the table.
+_VISITS_PER_TRIAL = 30
+
 # Expected trials are k; 2,000 k fail with probability under e^-2000 / k, so reaching the cap means a broken table.
 _MAX_TRIALS_PER_COLUMN = 2000
 
@@ -85,6 +88,10 @@ def sample_projected(
     """Draw item j with probability (V x)_j^2 / |x|^2, x = X[owner], for each owner; also return the trials used."""
     items = np.empty(len(owners), dtype=np.int64)
     trials = np.empty(len(owners), dtype=np.int64)
-    sample = _sample_parallel if worth_threads(len(owners)) else _sample_serial
+    sample = (
+        _sample_parallel
+        if worth_threads(len(owners) * V.shape[1] * (V.shape[1] + _VISITS_PER_TRIAL))
+        else _sample_serial
+    )
     sample(V, table, leverage, X, owners, key, items, trials)
     return items, trials

@@ -85,3 +85,10 @@ def test_the_answers_are_those_of_the_source(sparse: qi.CountingMatrix) -> None:
 def test_a_counted_matrix_has_sample_and_query_access(dense: qi.CountingMatrix) -> None:
     assert isinstance(dense, SampleQueryMatrix)
     assert not isinstance(QUARTERS, SampleQueryMatrix)
+
+
+def test_going_through_all_blocks_is_one_full_pass(sparse: qi.CountingMatrix) -> None:
+    blocks = sparse.row_blocks(4)
+    assert sparse.counts == AccessCounts()
+    assert sum(block.shape[0] for _, block in blocks) == 9
+    assert sparse.counts == AccessCounts(full_passes=1, entries_read=sparse.n_stored)

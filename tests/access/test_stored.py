@@ -253,3 +253,16 @@ def test_a_matrix_says_what_it_is() -> None:
     assert repr(sparse) == f"CSRMatrix(shape=(9, 12), dtype=float32, n_stored={np.count_nonzero(QUARTERS)})"
     assert sparse.entry_bytes == 4 + 4
     assert sparse.index_seconds >= 0.0
+
+
+@every_storage
+@pytest.mark.parametrize("rows_per_block", [1, 4, 100])
+def test_blocks_of_rows_are_the_matrix_in_order(rows_per_block: int, specimen: Specimen, tmp_path: Path) -> None:
+    A, next_row = qi.as_sq_matrix(specimen.build(tmp_path)), 0
+    for start, block in A.row_blocks(rows_per_block):
+        assert start == next_row
+        assert block.shape[0] == min(rows_per_block, A.shape[0] - start)
+        dense = block.toarray() if sp.issparse(block) else block
+        np.testing.assert_array_equal(dense, specimen.dense[start : start + rows_per_block])
+        next_row += block.shape[0]
+    assert next_row == A.shape[0]

@@ -82,6 +82,12 @@ def test_two_infinities_of_opposite_sign_or_a_nan_beside_an_infinity_are_nan() -
     assert norms[2] == pytest.approx(math.sqrt(2) * 1e308, rel=4 * EPS)
 
 
+def test_a_nan_among_zeros_or_subnormals_is_not_taken_for_zero() -> None:
+    X = np.array([[math.nan, 0.0, 0.0], [0.0, 0.0, math.nan], [5e-324, math.nan, 0.0], [math.nan] * 3])
+    assert np.isnan(dense_row_norms(X)).all()
+    assert np.isnan(csr_row_norms(X.ravel(), np.array([0, 3, 6, 9, 12]))).all()
+
+
 def test_a_norm_beyond_the_largest_float_is_infinite_not_nan() -> None:
     assert dense_row_norms(np.array([[1.7e308, 1.7e308]]))[0] == math.inf
 
