@@ -121,8 +121,8 @@ def least_squares(
     .. [1] T. Strohmer, R. Vershynin, "A randomized Kaczmarz algorithm with exponential convergence", Journal of
        Fourier Analysis and Applications 15 (2009).
     .. [2] E. N. Epperly, G. Goldshlager, R. J. Webber, "Randomized Kaczmarz with tail averaging" (2024). Differs
-       from [2]_: two independent chains, started from the solutions of two halves of the drawn rows, so that their distance is
-       the certificate and no burn-in is needed beyond half the steps.
+       from [2]_: two independent chains, started from the solutions of two halves of the drawn rows, so that their
+       distance is the certificate and no burn-in is needed beyond half the steps.
 
     Examples
     --------

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numba
 import pytest
 
+from qinspired.kernels import _jit
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,10 +23,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def threads() -> Iterator[None]:
-    """Restore the number of numba's threads; skip where there is only one."""
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let small work run in parallel, and restore the number of threads; skip where there is only one."""
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("numba was started with one thread")
+    monkeypatch.setattr(_jit, "_PARALLEL_FROM", 1)
     before = numba.get_num_threads()
     yield
     numba.set_num_threads(before)

@@ -48,11 +48,10 @@ def test_dense_and_csr_draw_the_same_columns_and_never_a_zero(X: np.ndarray, key
     assert X[rows[cols >= 0], cols[cols >= 0]].all()
 
 
-@pytest.mark.parametrize("uniform", [0.0, 1.0 - 2.0**-53])
-def test_the_ends_of_the_unit_interval_draw_the_first_and_last_entry_that_is_not_zero(uniform: float) -> None:
-    for values in ([0.0, 3.0, 1.0, 2.0, 0.0], [0.0, 1.0, 1e-9, 1e-9, 0.0], [0.0, 1e-9, 1e-9, 1.0, 0.0]):
-        assert _columns._draw_position(np.array(values), uniform) in ({1} if uniform == 0.0 else {1, 3})
-        assert _columns._draw_position(np.array([0.0, *values[1:2]]), uniform) == 1
+def test_the_ends_of_the_unit_interval_draw_the_first_and_the_last_entry_that_is_not_zero() -> None:
+    for values in ([0.0, 3.0, 1.0, 2.0, 0.0], [0.0, 1e-5, 1e-9, 1.0, 0.0], [0.0, 1e-3, 0.0, 1e-3, 0.0]):
+        assert _columns._draw_position(np.array(values), 0.0) == 1
+        assert _columns._draw_position(np.array(values), 1.0 - 2.0**-53) == 3
 
 
 def test_a_row_of_zeros_gives_minus_one() -> None:
@@ -107,7 +106,7 @@ def test_no_rows_give_no_columns() -> None:
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="one thread only without the JIT")
 def test_columns_are_the_same_on_one_thread_and_on_two(threads: None) -> None:
     rng = np.random.default_rng(2)
-    X, rows = rng.standard_normal((40, 30)), rng.integers(0, 40, size=140_000)
+    X, rows = rng.standard_normal((40, 30)), rng.integers(0, 40, size=2000)
     numba.set_num_threads(1)
     serial = dense_sample_cols(X, rows, KEY)
     numba.set_num_threads(2)
