@@ -58,18 +58,20 @@ def loss_interval(loss: float, relative_variance: float, directions: float | Non
     return loss * float(special.fdtri(over, under, tail)), loss * float(special.fdtri(over, under, 1.0 - tail))
 
 
-def effective_directions(influence: Float64Array, n_draws: int) -> float:
+def effective_directions(influence: Float64Array, n_draws: int, sizes: Float64Array | None = None) -> float:
     """Return the degrees of freedom of a cross-fit loss, from the Gram matrix of some rows' influences.
 
-    The loss and its estimate share their diagonal terms, each row with itself; what differs are the products of
-    different rows, of relative variance 2 E[K_st^2] / E[K_ss]^2 on either side. The second term stands for higher
-    orders; its constant is fitted to the spread over 500 seeds (0.06 at r = 100, 0.04 at 400, k = 10, tail flat).
+    The loss and its estimate share their diagonal terms, each row with itself (`sizes`, by default the diagonal of
+    `influence`); what differs are the products of different rows, of relative variance 2 E[K_st^2] / E[K_ss]^2 on
+    either side. The second term stands for higher orders; its constant is fitted to the spread over 500 seeds (0.06
+    at r = 100, 0.04 at 400, k = 10, tail flat).
     """
     size = len(influence)
     diagonal = np.diag(influence)
-    mean = float(diagonal.mean()) if size else 0.0
+    sizes = diagonal if sizes is None else sizes
+    mean = float(sizes.mean()) if size else 0.0
     if size < 3 or mean <= 0.0:
         return 1.0
     off_diagonal = (float((influence**2).sum()) - float((diagonal**2).sum())) / (size * (size - 1))
-    inverse = off_diagonal / mean**2 + _HIGHER_ORDERS * float((diagonal**2).mean()) / (mean**2 * n_draws)
+    inverse = off_diagonal / mean**2 + _HIGHER_ORDERS * float((sizes**2).mean()) / (mean**2 * n_draws)
     return 1.0 / max(inverse, 1e-12)
