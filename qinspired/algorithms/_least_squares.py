@@ -35,7 +35,7 @@ _METHODS = ("auto", "rows", "kaczmarz", "exact")
 
 # Relative variance of the error's square over that of its estimate, times the degrees of freedom. Normal scores would
 # give 2 + 2 / 15; with that the interval covered 90 to 95 % (stopping favours low estimates).
-_SCORE_SPREAD = 2.6
+_SCORE_SPREAD = 2.3
 
 
 # Rows whose influences tell how many directions the error has: at least so many, more where n is small.
@@ -102,8 +102,8 @@ def least_squares(
     Cost: max(2.5 n, min(64 n, 1024)) rows at first, s n^2 multiplications for s rows; n (1 + (noise / tolerance)^2)
     rows are needed, noise relative to |A x*|. Each Kaczmarz step costs 6 n. 600 rows for the residual.
     Error: certified by cross-fitting: groups of draws, independent of one another, each pull the joint solution
-    towards their own, and the sum of the squared pulls estimates its squared error. A consistent system with a row space of
-    dimension n is solved to rounding by any n independent rows.
+    towards their own, and the sum of the squared pulls estimates its squared error; 600 fresh rows can refute it.
+    A consistent system with a row space of dimension n is solved to rounding by any n independent rows.
     The interval takes rows to pull about as their norms say. Where a few rows have a leverage far above it (outliers in
     nearly dependent columns) it is too narrow: on the diamonds data, largest leverage 15 times the mean, it covered 57
     to 87 of 100 seeds; tolerances of 5 and 1 % were kept by all, 0.3 % by 86 ("rows") and 98 ("kaczmarz").
