@@ -1,11 +1,12 @@
 """Confidence intervals for errors, from rows that the answer did not use.
 
 Two kinds. An *absolute* error is a mean over held-out rows, with Student's interval. An error *against an unknown
-optimum* is measured by cross-fitting: the drawn rows fall in two halves, each gives an answer, and each answer is
-judged on the half that the other was made from. Near the optimum the loss is quadratic and the deviations of the
-two answers are independent with variances inverse to their numbers of rows, so that the loss of the joint answer
-is the cross-fit gap times n1 n2 / (n1 + n2)^2. Its ratio to the true loss follows Fisher's F with as many degrees
-of freedom on both sides as the deviation has effective directions.
+optimum* is measured by cross-fitting. For `low_rank` the drawn rows fall in two halves, each gives an answer, and each
+answer is judged on the half that the other was made from. Near the optimum the loss is quadratic and the deviations of
+the two answers are independent with variances inverse to their numbers of rows, so that the loss of the joint answer
+is the cross-fit gap times n1 n2 / (n1 + n2)^2. For `least_squares`, whose loss is quadratic, 16 groups of draws need
+not be solved: their scores at the joint solution say how far each would pull it. The ratio of the loss to its estimate
+follows Fisher's F with as many degrees of freedom as either has effective directions.
 """
 
 from __future__ import annotations

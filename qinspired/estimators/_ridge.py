@@ -91,7 +91,7 @@ class SampledRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     --------
     >>> import qinspired as qi
     >>> system = qi.problems.linear_system((20_000, 20), kappa=3.0, noise=0.1, rng=0)
-    >>> model = qi.SampledRidge(tol=0.05, method="rows", random_state=0).fit(system.A, system.b + 7.0)
+    >>> model = qi.SampledRidge(alpha=0.01, tol=0.05, method="rows", random_state=0).fit(system.A, system.b + 7.0)
     >>> bool(model.error_.high <= 0.05), round(model.intercept_)
     (True, 7)
     """
