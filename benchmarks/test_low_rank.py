@@ -36,7 +36,7 @@ def rivals(problem, tiny):
     contenders["fbpca(n_iter=0)"] = lambda: qi.baselines.fbpca(A, RANK, n_iter=0, rng=0)
     contenders["fbpca(n_iter=1)"] = lambda: qi.baselines.fbpca(A, RANK, n_iter=1, rng=0)
     contenders["svds(arpack)"] = lambda: qi.baselines.svds(A, RANK, rng=0)
-    found = side_by_side(contenders, 1 if tiny else 3)
+    found = side_by_side(contenders, 1 if tiny else 2)
     for timing, result in found.values():
         timing.error = excess(problem, result.components)
     return {name: timing for name, (timing, _) in found.items()}

@@ -308,7 +308,7 @@ class CSRMatrix(_StoredMatrix):
         )
         if row_grid.size == 0:
             return np.zeros(row_grid.shape, dtype=self.dtype)
-        picked = sp.csr_matrix(self._matrix)[row_grid.ravel(), col_grid.ravel()]
+        picked = sp.csr_matrix(self._matrix)[row_grid.flatten(), col_grid.flatten()]
         return np.asarray(picked).reshape(row_grid.shape)
 
     def rows(self, rows: npt.ArrayLike) -> sp.csr_array[Any]:
