@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qinspired._rng import as_generator
+from qinspired._threads import small_products
 from qinspired._validation import check_fraction, check_nonnegative, check_vector
 from qinspired.access import SampleQueryMatrix, as_sq_matrix
 from qinspired.algorithms._certificates import effective_directions, loss_interval
@@ -149,7 +150,8 @@ def least_squares(
     if method == "exact" or (method == "auto" and not system.worth_sampling()):
         status = "" if method == "exact" else "predicted to be the fastest on this matrix: "
         return _exact(system, size, status, meter, matrix)
-    answer, status = _from_drawn_rows(system, tolerance, method)
+    with small_products(n):
+        answer, status = _from_drawn_rows(system, tolerance, method)
     if answer is None:
         return _exact(system, size, status, meter, matrix)
     if answer.error.high > tolerance:
