@@ -65,8 +65,8 @@ def randomized_low_rank(
 ) -> tuple[FloatArray, Float64Array, ErrorEstimate, ErrorEstimate]:
     """Return components, singular values, error and excess by block power iterations with Rayleigh-Ritz steps.
 
-    Stops once the energy still to be gained, extrapolated geometrically from the last two gains, is below a tenth
-    of the tolerance. The interval of the excess reaches from 0 to the whole last gain.
+    The energy still to be gained is extrapolated geometrically from the last two gains; the interval of the excess
+    reaches from 0 to the whole last gain. Stops once its upper end meets the tolerance, or nothing is gained any more.
     """
     n = A.shape[1]
     width = min(rank + _OVERSAMPLING, *A.shape)
@@ -74,6 +74,7 @@ def randomized_low_rank(
     V = complete_orthonormal(orthonormal(V), width, rng)
     energy, gain, left = 0.0, 1.0, 1.0
     pairs = Ritz(V, np.zeros(width))
+    rest, excess = 1.0, ErrorEstimate(0.0, 0.0, np.inf)
     for _ in range(_MAX_ITERATIONS):
         images, inner = scaled_passes(A, V)
         pairs = ritz_pairs(images, inner, 1, width)
@@ -83,21 +84,12 @@ def randomized_low_rank(
         left = gain * ratio / (1.0 - ratio)
         rest = max(1.0 - energy, 0.0)
         V = complete_orthonormal(orthonormal(pairs.vectors), width, rng)
-        if left <= 0.1 * 2.0 * tolerance * rest or gain <= _noise_floor(A):
+        excess = _power_excess(rest, left, gain, _noise_floor(A))
+        if excess.high <= tolerance or gain <= _noise_floor(A):
             break
-    rest = max(1.0 - energy, 0.0)
     error = float(np.sqrt(rest))
     values = np.zeros(rank)
     values[: min(rank, len(pairs.values))] = np.sqrt(pairs.values[:rank]) * A.frobenius_norm
-    if rest <= _noise_floor(A):
-        excess = ErrorEstimate(0.0, 0.0, 0.0)
-    else:
-        best, worst = max(rest - left, 0.0), max(rest - max(gain, left), 0.0)
-        excess = ErrorEstimate(
-            _relative_excess(rest, best),
-            0.0,
-            max(_relative_excess(rest, worst), _relative_excess(rest, best)),
-        )
     floor = float(np.finfo(A.dtype).eps)
     return (
         np.ascontiguousarray(V[:, :rank].T),
@@ -109,6 +101,13 @@ def randomized_low_rank(
 
 def _noise_floor(A: CountingMatrix) -> float:
     return 16.0 * float(np.finfo(A.dtype).eps)
+
+
+def _power_excess(rest: float, left: float, gain: float, floor: float) -> ErrorEstimate:
+    if rest <= floor or gain <= floor:
+        return ErrorEstimate(0.0, 0.0, 0.0)
+    value = _relative_excess(rest, rest - left)
+    return ErrorEstimate(value, 0.0, max(_relative_excess(rest, rest - max(gain, left)), value))
 
 
 def _relative_excess(rest: float, best: float) -> float:

@@ -96,7 +96,7 @@ def least_squares(
     Warns
     -----
     ToleranceNotMetWarning
-        If a method pinned by name ended before its certificate met the tolerance.
+        If a method pinned by name, or the exact solver, ended before its certificate met the tolerance.
 
     Notes
     -----
@@ -149,11 +149,11 @@ def least_squares(
     system = System(meter.matrix, target / size, ridge, generator)
     if method == "exact" or (method == "auto" and not system.worth_sampling()):
         status = "" if method == "exact" else "predicted to be the fastest on this matrix: "
-        return _exact(system, size, status, meter, matrix)
+        return _exact(system, size, status, tolerance, meter, matrix)
     with small_products(n):
         answer, status = _from_drawn_rows(system, tolerance, method)
     if answer is None:
-        return _exact(system, size, status, meter, matrix)
+        return _exact(system, size, status, tolerance, meter, matrix)
     if answer.error.high > tolerance:
         status = (
             f"the certificate shows {answer.error.high:.3g}, above the tolerance {tolerance:g}, after {status}; "
@@ -326,7 +326,7 @@ def _unscaled(x: Float64Array, size: float) -> Float64Array:
 
 
 def _exact(
-    system: System, size: float, status: str, meter: CostMeter, matrix: SampleQueryMatrix
+    system: System, size: float, status: str, tolerance: float, meter: CostMeter, matrix: SampleQueryMatrix
 ) -> LeastSquaresSolution:
     """Solve from all rows; the residual takes one more pass where the moments do not give it."""
     found = exact_least_squares(system.A, system.b, system.ridge)
@@ -336,6 +336,12 @@ def _exact(
         misfit = np.sqrt(found.residual_sq) / np.linalg.norm(system.b)
     residual = ErrorEstimate(float(misfit), float(misfit), float(misfit), 1.0)
     error = ErrorEstimate(found.rounding, 0.0, found.rounding, 1.0)
-    return LeastSquaresSolution(
-        _unscaled(found.x, size), residual, error, "exact", status + found.how, meter.read(), matrix
-    )
+    status += found.how
+    if not found.converged:
+        status += (
+            f", which did not converge: the error may be {error.high:.3g}; scale the columns of `A`, or add a ridge"
+        )
+        warnings.warn(f"least_squares: {status}.", ToleranceNotMetWarning, stacklevel=3)
+    elif error.high > tolerance:
+        status += f", with rounding of up to {error.high:.3g} of |A x|: `b` is nearly orthogonal to the range of `A`"
+    return LeastSquaresSolution(_unscaled(found.x, size), residual, error, "exact", status, meter.read(), matrix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ _BLOCK_ENTRIES = 4_000_000
 
 # A sparse matrix below this many cells may be solved as a dense one.
 _DENSE_CELLS = 50_000_000
+
+_LSQR_ITERATIONS = 2000
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -79,6 +82,7 @@ class ExactSolution:
     x: Float64Array
     rounding: float
     how: str
+    converged: bool = True
     residual_sq: float | None = None  # |A x - b|^2 where the moments give it without loss of digits
 
 
@@ -98,10 +102,13 @@ def exact_least_squares(A: CountingMatrix, b: Float64Array, ridge: float) -> Exa
                 total = float(b @ b)
                 rest = total - 2.0 * float(x @ rhs) + float(x @ gram @ x)
                 residual_sq = rest if rest > 1e-6 * total else None
+                fitted = math.sqrt(max(float(x @ gram @ x), 0.0))
             else:
                 x = A.rmatmul(x[:, None])[:, 0].astype(np.float64)
-            rounding = _EPS * np.sqrt(solver.condition) * size
-            return ExactSolution(x, rounding, "Cholesky factor of the normal equations", residual_sq)
+                fitted = float(np.linalg.norm(A.matmul(x[:, None])))
+            # The residual enters the normal equations at the size of b, so that kappa multiplies |b| / |A x|.
+            rounding = _EPS * np.sqrt(solver.condition) * size * float(np.linalg.norm(b)) / fitted if fitted else np.inf
+            return ExactSolution(x, rounding, "Cholesky factor of the normal equations", residual_sq=residual_sq)
     if A.is_sparse and m * n > _DENSE_CELLS:
         return _by_lsqr(A, b, ridge)
     return _by_lapack(A, b, ridge)
@@ -122,9 +129,14 @@ def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
         atol=1e-12,
         btol=1e-12,
         conlim=1e14,
-        iter_lim=20 * min(A.shape),
+        iter_lim=min(20 * min(A.shape), _LSQR_ITERATIONS),
     )
-    return ExactSolution(np.asarray(found[0] / scale), 1e-10, f"{found[2]} iterations of LSQR")
+    # |A (x - x*)| <= |A^T r| / sigma_min, with LSQR's own estimates of both.
+    fitted = float(np.linalg.norm(A.matmul((found[0] / scale)[:, None])))
+    rounding = float(found[7] * found[6] / max(found[5], 1e-300)) / fitted if fitted > 0.0 else np.inf
+    converged = found[1] in (0, 1, 2, 4, 5)
+    rounding = rounding if converged else max(rounding, 1.0)
+    return ExactSolution(np.asarray(found[0] / scale), rounding, f"{found[2]} iterations of LSQR", converged)
 
 
 def _by_lapack(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
@@ -144,7 +156,8 @@ def _by_lapack(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolutio
     )[0]
     # A backward stable solver moves A x by about eps |A| |x|.
     fitted = float(np.linalg.norm(A.matmul((x / scale)[:, None])))
-    rounding = 10.0 * _EPS * float(np.linalg.norm(x)) / fitted if fitted > 0.0 else np.inf
+    size = float(np.linalg.norm(x)) + float(np.linalg.norm(b))
+    rounding = 10.0 * _EPS * size / fitted if fitted > 0.0 else np.inf
     return ExactSolution(x / scale, rounding, "complete orthogonal factorisation by LAPACK")
 
 

@@ -58,7 +58,7 @@ def ritz_transform(
         return np.zeros((len(inner), 0)), np.zeros(0)
     scale = 1.0 / np.sqrt(diagonal[used])
     squares, mixing = np.linalg.eigh(inner[np.ix_(used, used)] * np.outer(scale, scale))
-    kept = squares > precision * len(used)
+    kept = squares > 8.0 * precision * len(used)  # below lies the rounding of a basis beyond the rank of S
     left = (scale[:, None] * mixing[:, kept]) / np.sqrt(squares[kept])
     values, rotation = np.linalg.eigh(left.T @ gram[np.ix_(used, used)] @ left)
     values, rotation = values[::-1], rotation[:, ::-1]

@@ -44,7 +44,7 @@ class SampledRecommender(BaseEstimator):
     ----------
     n_factors : int, default=64
         Number k of directions, in [1, min(n_users, n_items)].
-    tol : float, default=0.05
+    tol : float, default=0.01
         Largest relative excess of |X - X V V^T|_F over the best error with k directions, in (0, 1). Rankings
         are more sensitive: on MovieLens-100K at k = 10, an excess of 3 % costs 12 % of NDCG@10, 1.5 % costs
         6 %, and 0.1 % costs below 2 %.
@@ -119,7 +119,7 @@ class SampledRecommender(BaseEstimator):
     """
 
     def __init__(
-        self, n_factors: int = 64, *, tol: float = 0.05, method: str = "auto", random_state: RNGLike = None
+        self, n_factors: int = 64, *, tol: float = 0.01, method: str = "auto", random_state: RNGLike = None
     ) -> None:
         self.n_factors = n_factors
         self.tol = tol

@@ -110,3 +110,22 @@ def test_drawn_rows_keep_a_tolerance_of_five_percent_on_data_with_outliers() -> 
     for seed in range(30):
         x = qi.least_squares(indexed, diamonds.y, tolerance=0.05, method="rows", rng=seed).x
         assert np.sqrt((x - exact) @ moment @ (x - exact) / (exact @ moment @ exact)) <= 0.05
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-5])
+def test_a_row_that_no_draw_meets_is_not_certified_away(noise: float) -> None:
+    # Rank one, and one row with a direction of its own that carries a thousandth of |A|_F^2.
+    rng = np.random.default_rng(0)
+    m, n = 40_000, 100
+    A = np.outer(rng.standard_normal(m), rng.standard_normal(n))
+    A /= np.linalg.norm(A)
+    spike = rng.standard_normal(n)
+    A[7] += np.sqrt(1e-3) * spike / np.linalg.norm(spike)
+    A += np.sqrt(noise / (m * n)) * rng.standard_normal((m, n))
+    indexed = qi.as_sq_matrix(A)
+    norm = np.linalg.norm(A)
+    rest = (np.linalg.svd(A, compute_uv=False)[2:] ** 2).sum() / norm**2
+    for seed in range(8):
+        answer = qi.low_rank(indexed, 2, tolerance=0.05, rng=seed)
+        error_sq = max(1.0 - np.linalg.norm(A @ answer.components.T) ** 2 / norm**2, 0.0)
+        assert error_sq <= 1.05**2 * rest + 1e-9
