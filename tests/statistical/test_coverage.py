@@ -129,3 +129,20 @@ def test_a_row_that_no_draw_meets_is_not_certified_away(noise: float) -> None:
         answer = qi.low_rank(indexed, 2, tolerance=0.05, rng=seed)
         error_sq = max(1.0 - np.linalg.norm(A @ answer.components.T) ** 2 / norm**2, 0.0)
         assert error_sq <= 1.05**2 * rest + 1e-9
+
+
+def test_a_feature_that_no_draw_meets_is_not_certified_away() -> None:
+    # One column is zero but in 20 of 50,000 rows, where it decides b.
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((50_000, 16))
+    A[:, 0] = 0.0
+    A[:20, 0] = 1.0
+    b = A @ np.r_[500.0, np.ones(15)] + 0.1 * rng.standard_normal(50_000)
+    exact = np.linalg.lstsq(A, b)[0]
+    indexed = qi.as_sq_matrix(A)
+    for seed in range(10):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ToleranceNotMetWarning)
+            answer = qi.least_squares(indexed, b, tolerance=0.05, method="rows", rng=seed)
+        error = np.linalg.norm(A @ (answer.x - exact)) / np.linalg.norm(A @ exact)
+        assert error <= 0.05 or answer.error.high > 0.05
