@@ -193,7 +193,7 @@ def _from_drawn_rows(system: System, tolerance: float, method: str) -> tuple[_An
         if method == "kaczmarz" and solved.error.high > tolerance:
             return _kaczmarz(system, solved, held_out, tolerance)
         error = held_out.confirm(solved, solved.x, solved.error)
-        if error.high <= tolerance or (method == "rows" and wanted >= limit):
+        if error.high <= tolerance or (method != "auto" and wanted >= limit):
             return _Answer(solved.x, error, held_out.residual(solved.x), "rows"), done
         # The squared error falls as 1 / (s - degrees of freedom), and the interval narrows to its limit.
         reach = max(_MARGIN * _upper_end(solved, 2.5), error.value)
@@ -270,8 +270,8 @@ def _degrees_of_freedom(system: System, solver: SymmetricSolver, gram: Float64Ar
 def _directions(draw: Draw, solver: SymmetricSolver, x: Float64Array) -> float:
     """Return the effective number of squares that the error sums, from the influences r_s H^-1 u_s of some rows.
 
-    It is n for rows of equal leverage, and falls to the few directions of outliers where there are such: 24 columns of
-    the diamonds data count as 3 at 512 rows.
+    It is n for rows of equal leverage, and falls where a drawn outlier pulls far more than the rest: of 20 draws of
+    1,024 rows of the diamonds data, 24 columns, the least is 1.1 and the median 24.
     """
     block, targets = draw.blocks[0]
     count = int(min(len(targets), max(_INFLUENCE_ROWS, _INFLUENCE_WORK / len(x) ** 2)))

@@ -13,7 +13,15 @@ from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
 from qinspired.access import SampleQueryMatrix, as_sq_matrix
 from qinspired.algorithms._approximation import LowRankApproximation
-from qinspired.algorithms._certificates import effective_directions, loss_interval, root_mean_interval
+from qinspired.algorithms._certificates import effective_directions, root_mean_interval
+from qinspired.algorithms._excess import (
+    HELD_OUT_ROWS,
+    HeldOutRows,
+    excess_estimate,
+    influence,
+    longest_rows,
+    unless_refuted,
+)
 from qinspired.algorithms._full_svd import exact_low_rank, randomized_low_rank
 from qinspired.algorithms._results import CostMeter, ErrorEstimate
 from qinspired.algorithms._ritz import (
@@ -37,9 +45,6 @@ _METHODS = ("auto", "gram", "krylov", "randomized", "exact")
 
 # Extra directions kept beside the k wanted; with 6 the block is 16 wide at k = 10, one AVX-512 register of float32.
 _OVERSAMPLING = 6
-_HELD_OUT_ROWS = 128
-_INFLUENCE_ROWS = 48
-_LONGEST_ROWS = 32
 
 # Rows of the first, exactly solved level, and the growth from level to level. A level is one multiplication by its
 # rows and their transpose from the answer of the level before: 64, 380 and 2,300 rows cost 1.2 times the last alone.
@@ -243,8 +248,8 @@ def _from_drawn_rows(A: CountingMatrix, rank: int, tolerance: float, method: str
         if method == "krylov" and size < sizes[-1]:
             pairs = _one_krylov_step(first, pairs.vectors, width)
     second = [draw_batch(A, n_draws_of(first), rng)]
-    held_out = _HeldOut(*gather_rows(A, A.sample_rows(_HELD_OUT_ROWS, rng)))
-    longest, shares = _longest_rows(A)
+    held_out = HeldOutRows(*gather_rows(A, A.sample_rows(HELD_OUT_ROWS, rng)))
+    longest, shares = longest_rows(A)
     solve = _solve_by_gram if method == "gram" else _solve_by_krylov
     while True:
         split = solve(first, second, pairs.vectors, rank, width)
@@ -252,13 +257,13 @@ def _from_drawn_rows(A: CountingMatrix, rank: int, tolerance: float, method: str
         vectors = complete_orthonormal(orthonormal(split.joint.vectors[:, :rank]), rank, rng)
         cosines = held_out.times(vectors)
         sines = np.maximum(1.0 - (cosines**2).sum(axis=1), 0.0)
-        directions = effective_directions(_influence(held_out, cosines, split.joint, rank, n_draws), n_draws)
+        directions = effective_directions(influence(held_out, cosines, split.joint, rank, n_draws), n_draws)
         relative_variance = 4.0 / directions
         in_sample = 1.0 - float(split.joint.values[:rank].sum())
-        excess = _excess(split.loss, in_sample, n_draws, sines, relative_variance, A)
+        excess = excess_estimate(split.loss, in_sample, n_draws, sines, relative_variance, A)
         seen = shares @ np.maximum(1.0 - (longest.times(vectors) ** 2).sum(axis=1), 0.0)
         if max(float(seen), float(sines.max())) > 64.0 * float(np.finfo(A.dtype).eps):
-            excess = _unless_refuted(excess, in_sample, split.loss, sines, float(seen), n_draws)
+            excess = unless_refuted(excess, in_sample, split.loss, sines, float(seen), n_draws)
         wanted = min(math.ceil(n_draws * min(max(1.2 * excess.high / tolerance, _LEAST_GROWTH), 8.0)), limit)
         # The halves stay equal: a small one would judge and be judged by too few rows.
         more = (wanted - n_draws) // 2
@@ -287,17 +292,16 @@ class _Split:
 def _cross_fit_loss(in_sample: float, other: FloatArray, first: list[RowBatch], second: list[RowBatch]) -> float:
     """Return the loss of the joint answer from the energy that the answer of `second` leaves out on `first`."""
     n_first, n_second = n_draws_of(first), n_draws_of(second)
-    inner = _inner_only(first, orthonormal(other))
-    gap = in_sample - float(np.trace(inner)) / n_first
+    gap = in_sample - _energy_on(first, orthonormal(other)) / n_first
     return max(gap, 0.0) * n_first * n_second / (n_first + n_second) ** 2
 
 
-def _inner_only(batches: list[RowBatch], V: FloatArray) -> Float64Array:
-    inner = np.zeros((V.shape[1], V.shape[1]))
-    for batch in batches:
-        Y = batch.times(V).astype(np.float64)
-        inner += Y.T @ (batch.weights[:, None] * Y)
-    return inner
+def _energy_on(batches: list[RowBatch], V: FloatArray) -> float:
+    """Return the trace of V^T S V."""
+    return sum(
+        float(batch.weights.astype(np.float64) @ (batch.times(V).astype(np.float64) ** 2).sum(axis=1))
+        for batch in batches
+    )
 
 
 def _solve_by_gram(first: list[RowBatch], second: list[RowBatch], start: FloatArray, rank: int, width: int) -> _Split:
@@ -371,94 +375,3 @@ def _energy(vectors: FloatArray, inner: Float64Array) -> float:
     """Return the trace of S on the span of nearly orthonormal vectors, from their inner products under S."""
     overlap = vectors.T.astype(np.float64) @ vectors.astype(np.float64)
     return float(np.trace(np.linalg.solve(overlap, inner)))
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldOut:
-    """Rows drawn afresh, which no answer uses."""
-
-    block: Any
-    norms: Float64Array
-
-    def times(self, vectors: FloatArray, count: int = _HELD_OUT_ROWS) -> Float64Array:
-        """Return the products of the first unit rows with the vectors."""
-        return np.asarray(self.block[:count] @ vectors, dtype=np.float64) / self.norms[:count, None]
-
-    def gram(self, count: int) -> Float64Array:
-        """Return the Gram matrix of the first unit rows."""
-        product = self.block[:count] @ self.block[:count].T
-        dense = np.asarray(product if isinstance(product, np.ndarray) else product.toarray(), dtype=np.float64)
-        return dense / np.outer(self.norms[:count], self.norms[:count])
-
-
-def _longest_rows(A: CountingMatrix) -> tuple[_HeldOut, Float64Array]:
-    """Return the rows of largest norm and their shares of |A|_F^2."""
-    norms = A.row_norms()
-    count = min(_LONGEST_ROWS, int(np.count_nonzero(norms)))
-    rows = np.sort(np.argpartition(norms, len(norms) - count)[-count:])
-    return _HeldOut(*gather_rows(A, rows)), (norms[rows] / A.frobenius_norm) ** 2
-
-
-def _unless_refuted(
-    excess: ErrorEstimate, in_sample: float, loss: float, sines: Float64Array, seen: float, n_draws: int
-) -> ErrorEstimate:
-    """Return the excess, or the one that rows outside the sample show where they contradict it beyond doubt.
-
-    The squared error is at least what the longest rows leave out, which is known exactly; what the held-out rows show
-    less three standard errors; and, at 95 %, a share of 0.05 / rows for the worst of them. Drawn rows alone cannot
-    tell of a direction that none of them has: rank one plus one row of 40 times the mean squared norm, 40,000 rows,
-    was certified to 0.6 % at an excess of 900 %.
-    """
-    spread = float(sines.std(ddof=1))
-    expected = max(in_sample, 0.0) + 2.0 * loss
-    worst = 0.05 / len(sines) * float(sines.max())
-    shown = max(seen, float(sines.mean()) - 3.0 * spread / math.sqrt(len(sines)), worst)
-    if shown <= expected + 9.0 * min(spread, expected) / math.sqrt(n_draws):
-        return excess
-    value = math.sqrt(max(shown, float(sines.mean())) / max(in_sample, 1e-30)) - 1.0
-    return ErrorEstimate(max(value, excess.value), excess.low, max(2.0 * value, excess.high))
-
-
-def _influence(held_out: _HeldOut, inside: Float64Array, joint: Ritz, rank: int, n_draws: int) -> Float64Array:
-    """Return the Gram matrix of the first-order influences of some rows on the span, in the metric of the loss.
-
-    Row u turns direction i towards j by (u.v_i)(u.v_j) / (lambda_i - lambda_j), at a loss of (lambda_i - lambda_j)
-    times the square; a gap below what n_draws rows resolve counts as just resolved.
-    """
-    if len(joint.values) < rank:
-        return np.zeros((0, 0))
-    inside = inside[:_INFLUENCE_ROWS]
-    near = held_out.times(joint.vectors[:, rank:], _INFLUENCE_ROWS)
-    rest = held_out.gram(_INFLUENCE_ROWS) - inside @ inside.T - near @ near.T
-    top, tail = joint.values[:rank], joint.values[rank:]
-    total = np.zeros_like(rest)
-    for i in range(rank):
-        gaps = np.maximum(top[i] - tail, top[i] / math.sqrt(n_draws))
-        total += np.outer(inside[:, i], inside[:, i]) * ((near / gaps) @ near.T + rest / top[i])
-    return total
-
-
-def _excess(
-    loss: float,
-    in_sample: float,
-    n_draws: int,
-    sines: Float64Array,
-    relative_variance: float,
-    A: CountingMatrix,
-) -> ErrorEstimate:
-    """Return the relative excess sqrt(e / (e - loss)) - 1 of the squared error e.
-
-    e is pooled from the held-out rows and the drawn ones, on which the answer looks better by twice the loss.
-    """
-    weight = len(sines) / (len(sines) + n_draws)
-    mean = weight * float(sines.mean()) + (1.0 - weight) * (max(in_sample, 0.0) + 2.0 * loss)
-    if mean <= 64.0 * float(np.finfo(A.dtype).eps):
-        # The error is zero to working precision, and an excess relative to it has no meaning.
-        return ErrorEstimate(0.0, 0.0, 0.0)
-    noise = float(sines.var(ddof=1)) / ((len(sines) + n_draws) * mean**2)
-    low, high = loss_interval(loss, relative_variance + noise)
-
-    def relative(part: float) -> float:
-        return math.sqrt(mean / (mean - part)) - 1.0 if part < mean else math.inf
-
-    return ErrorEstimate(relative(loss), relative(low), relative(high))

@@ -87,14 +87,14 @@ class ExactSolution:
 
 
 def exact_least_squares(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
-    """Solve from all rows: normal equations where they are safe, else LAPACK's SVD, or LSQR for many sparse columns."""
+    """Solve from all rows: normal equations where they are safe, else by pivoted QR, or LSQR if large and sparse."""
     m, n = A.shape
     size = min(m, n)
     if size <= PRIMAL_COLUMNS and A.frobenius_norm < 1e100 and A.frobenius_norm > 1e-100:
         gram, rhs = _primal(A, b) if n <= m else (_dual(A), b)
         solver = SymmetricSolver(gram + ridge * np.eye(size))
-        # The prediction error of normal equations is about eps kappa(A)^2 kappa(A)^-1 = eps sqrt(condition) times
-        # |b| / |A x*|; 1e6 keeps six digits even then, and singular ones go to the SVD.
+        # The prediction error of normal equations is about eps kappa(A) |b| / |A x*|, kappa(A) = sqrt(condition).
+        # Singular ones, and kappa above 1e5, go to an orthogonal factorisation.
         if not solver.singular and solver.condition < 1e10:
             x = solver.solve(rhs)
             residual_sq = None
@@ -150,7 +150,6 @@ def _by_lapack(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolutio
     dense[m:] = np.sqrt(ridge) / scale * np.eye(extra, n)
     target[:m] = b
     # LAPACK's own threshold, eps, would invert the rounding noise of a matrix of exact low rank.
-    # Pivoted QR takes a tenth of the time of the SVD (gelsd).
     x = scipy.linalg.lstsq(
         dense, target, cond=max(dense.shape) * _EPS, lapack_driver="gelsy", check_finite=False, overwrite_a=True
     )[0]

@@ -1,8 +1,8 @@
 """Row norms and row gathers over dense arrays and CSR triples, on one thread.
 
-One thread reads float32 rows at 1.2 times and float64 rows at 0.9 times the rate of `X.sum()`; two read at 1.4 and 1.1
-times at best, and numba's threads then spin for some milliseconds beside the matrix products that follow (a cold
-`least_squares` took 91 to 162 ms with them, 82 to 87 without).
+One thread reads float32 rows at 1.2 to 1.3 times and float64 rows at 0.9 to 1 times the rate of `X.sum()`. Two are
+hardly faster and less steady: of seven passes over 1.6 GB of float32, beside other work, the best took 46 ms on two
+threads and 51 on one, the median 82 and 55. And numba's threads spin on beside the matrix products that follow.
 """
 
 from __future__ import annotations

@@ -240,3 +240,16 @@ def test_more_columns_than_moments_allow_are_refused_by_the_sampling_methods(rng
     monkeypatch.setattr("qinspired.algorithms._least_squares.PRIMAL_COLUMNS", 10)
     with pytest.raises(ValueError, match="at most 10 columns; got 20"):
         qi.least_squares(rng.standard_normal((300, 20)), np.ones(300), method="rows")
+
+
+@pytest.mark.parametrize("method", ["auto", "rows", "kaczmarz"])
+@pytest.mark.filterwarnings("ignore::qinspired.exceptions.ToleranceNotMetWarning")
+def test_a_column_that_is_never_drawn_but_decides_the_answer_ends_without_a_false_certificate(method, rng):
+    # The held-out rows refute every certificate, and more rows by their norms can never mend it.
+    A, b = tall(rng, shape=(8000, 10))
+    A[:, 0] = 0.0
+    A[0] = np.r_[1e-6, np.zeros(9)]
+    b[0] = 1e3 * np.abs(b).max()
+    exact = scipy.linalg.lstsq(A, b, cond=1e-12)[0]
+    solution = qi.least_squares(A, b, tolerance=0.05, method=method, rng=0)
+    assert solution.error.high > 0.05 or prediction_error(A, solution.x, exact) <= 0.05
