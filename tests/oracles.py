@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,30 +39,35 @@ def block_state(key: int, block: int) -> int:
     return mix((mix(key) + mix((block + _GOLDEN) & _MASK)) & _MASK)
 
 
-def uniforms(key: int, block: int) -> Iterator[float]:
-    """Yield the numbers of one block of a stream for ever."""
+def words(key: int, block: int) -> Iterator[int]:
+    """Yield the 64-bit words of one block of a stream for ever."""
     state = block_state(int(key), block)
     while True:
         state = (state + _GOLDEN) & _MASK
-        yield (mix(state) >> 11) / 2**53
+        yield mix(state)
 
 
-def alias_law(table: Float64Array) -> Float64Array:
-    """Return the probabilities that an alias table of (threshold, other) cells stands for."""
-    n = len(table)
-    law = table[:, 0] / n
+def uniforms(key: int, block: int) -> Iterator[float]:
+    """Yield the numbers of one block of a stream for ever."""
+    for word in words(key, block):
+        yield (word >> 11) / 2**53
+
+
+def alias_law(table: npt.NDArray[np.uint64]) -> list[Fraction]:
+    """Return the exact probabilities that an alias table of (threshold, other) cells stands for."""
+    law = [Fraction(int(threshold), 2**64) for threshold in table[:, 0]]
     for threshold, other in table:
-        law[int(other)] += (1.0 - threshold) / n
-    return law
+        law[int(other)] += 1 - Fraction(int(threshold), 2**64)
+    return [probability / len(table) for probability in law]
 
 
-def alias_draws(table: Float64Array, n_draws: int, key: int) -> IntArray:
+def alias_draws(table: npt.NDArray[np.uint64], n_draws: int, key: int) -> IntArray:
     draws = []
     for block in range(-(-n_draws // BLOCK)):
-        stream = uniforms(key, block)
+        stream = words(key, block)
         for _ in range(min(BLOCK, n_draws - block * BLOCK)):
-            cell = int(next(stream) * len(table))
-            draws.append(cell if next(stream) < table[cell, 0] else int(table[cell, 1]))
+            cell = (next(stream) * len(table)) >> 64
+            draws.append(cell if next(stream) < int(table[cell, 0]) else int(table[cell, 1]))
     return np.array(draws, dtype=np.int64)
 
 
@@ -103,13 +109,13 @@ def sample_projected(
     """Return accepted items and the trials they took: propose from the leverage, accept (v.x)^2 / (|v|^2 |x|^2)."""
     items, trials = [], []
     for position, owner in enumerate(owners):
-        stream, x, trial = uniforms(key, position), X[owner], 0
+        stream, x, trial = words(key, position), X[owner], 0
         while True:
             trial += 1
-            cell = int(next(stream) * len(table))
-            item = cell if next(stream) < table[cell, 0] else int(table[cell, 1])
+            cell = (next(stream) * len(table)) >> 64
+            item = cell if next(stream) < int(table[cell, 0]) else int(table[cell, 1])
             value = float(V[item].astype(np.float64) @ x)
-            if next(stream) * leverage[item] * float(x @ x) < value * value:
+            if (next(stream) >> 11) / 2**53 * leverage[item] * float(x @ x) < value * value:
                 break
         items.append(item)
         trials.append(trial)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from qinspired._rng import as_generator, stream_key
 from qinspired._validation import check_count, check_fraction, check_indices, check_rank
 from qinspired.access import AliasTable, as_sq_matrix
-from qinspired.algorithms import low_rank
+from qinspired.estimators._factors import explicit_low_rank
 from qinspired.estimators._ranking import as_interactions, check_new_rows, check_users, top_items
 from qinspired.exceptions import ZeroMassError
 from qinspired.kernels import build_alias_table, sample_projected
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import scipy.sparse as sp
 
-    from qinspired._typing import Float64Array, FloatArray, IntArray, RNGLike
+    from qinspired._typing import AliasCells, Float64Array, FloatArray, IntArray, RNGLike
     from qinspired.algorithms import ErrorEstimate
 
 __all__ = ["SampledRecommender"]
@@ -151,7 +151,7 @@ class SampledRecommender(BaseEstimator):
             raise ZeroMassError(
                 f"`X` must have a non-zero entry; all entries of this {interactions.shape} matrix are zero."
             )
-        approx = low_rank(matrix, rank, tolerance=tol, method=self.method, rng=rng)
+        approx = explicit_low_rank(matrix, rank, tolerance=tol, method=self.method, rng=rng)
         factors = np.ascontiguousarray(approx.components.T)
         leverage = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
         table = build_alias_table(leverage)
@@ -164,7 +164,7 @@ class SampledRecommender(BaseEstimator):
         self.interactions_: sp.csr_array[Any] = interactions
         self.n_users_, self.n_items_ = interactions.shape
         self.popularity_: Float64Array = n_having / self.n_users_
-        self._leverage_table: Float64Array = table
+        self._leverage_table: AliasCells = table
         return self
 
     @property

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
-from qinspired.algorithms import low_rank
+from qinspired.estimators._factors import explicit_low_rank
 from qinspired.exceptions import ZeroMassError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         tol = check_fraction(self.tol, "tol")
         rng = as_generator(self.random_state, name="random_state")
         try:
-            approx = low_rank(X, rank, tolerance=tol, method=self.method, rng=rng)
+            approx = explicit_low_rank(X, rank, tolerance=tol, method=self.method, rng=rng)
         except ZeroMassError as error:
             raise ZeroMassError(
                 f"`X` must have a non-zero entry; all entries of this matrix of shape {X.shape} are zero."

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["csr_sample_cols", "dense_sample_cols"]
 
+# Entries visited in one call; Ctrl-C is served between calls.
+_CHUNK_ENTRIES = 8_000_000
+
 
 @kernel()
 def _draw_position(values: FloatArray, uniform: float) -> int:
@@ -40,51 +43,68 @@ def _draw_position(values: FloatArray, uniform: float) -> int:
 
 
 @kernel()
-def _dense_serial(X: FloatArray, rows: IntArray, key: np.uint64, start: int, stop: int, out: IntArray) -> None:
-    for position in range(start, stop):
-        state = next_state(block_state(key, np.uint64(position)))
-        out[position] = _draw_position(X[rows[position]], state_uniform(state))
+def _dense_serial(
+    X: FloatArray, rows: IntArray, positions: IntArray, key: np.uint64, start: int, stop: int, out: IntArray
+) -> None:
+    for i in range(start, stop):
+        state = next_state(block_state(key, np.uint64(positions[i])))
+        out[i] = _draw_position(X[rows[i]], state_uniform(state))
 
 
 @kernel(parallel=True)
-def _dense_parallel(X: FloatArray, rows: IntArray, key: np.uint64, start: int, stop: int, out: IntArray) -> None:
-    for position in prange(start, stop):
-        state = next_state(block_state(key, np.uint64(position)))
-        out[position] = _draw_position(X[rows[position]], state_uniform(state))
+def _dense_parallel(
+    X: FloatArray, rows: IntArray, positions: IntArray, key: np.uint64, start: int, stop: int, out: IntArray
+) -> None:
+    for i in prange(start, stop):
+        state = next_state(block_state(key, np.uint64(positions[i])))
+        out[i] = _draw_position(X[rows[i]], state_uniform(state))
 
 
-def dense_sample_cols(X: FloatArray, rows: IntArray, key: np.uint64) -> IntArray:
-    """Draw one column for each given row of a C-contiguous array; -1 for a row of zeros."""
+def dense_sample_cols(X: FloatArray, rows: IntArray, key: np.uint64, positions: IntArray | None = None) -> IntArray:
+    """Draw one column for each given row of a C-contiguous array; -1 for a row of zeros.
+
+    With `positions` the draws are those at these places of a longer list of rows, of which `rows` is a part.
+    """
+    places = np.arange(len(rows)) if positions is None else positions
     out = np.empty(len(rows), dtype=np.int64)
     draw = _dense_parallel if worth_threads(len(rows) * X.shape[1]) else _dense_serial
-    step = max(1, 8_000_000 // X.shape[1])
+    step = max(1, _CHUNK_ENTRIES // X.shape[1])
     for start in range(0, len(rows), step):
-        draw(X, rows, key, start, min(start + step, len(rows)), out)
+        draw(X, rows, places, key, start, min(start + step, len(rows)), out)
     return out
 
 
 @kernel()
-def _csr_serial(
+def _csr_draws(
     data: FloatArray,
     indices: IntArray,
     indptr: IntArray,
     rows: IntArray,
+    positions: IntArray,
     key: np.uint64,
     start: int,
     stop: int,
     out: IntArray,
 ) -> None:
-    for position in range(start, stop):
-        state = next_state(block_state(key, np.uint64(position)))
-        low = indptr[rows[position]]
-        found = _draw_position(data[low : indptr[rows[position] + 1]], state_uniform(state))
-        out[position] = -1 if found < 0 else indices[low + found]
+    for i in range(start, stop):
+        state = next_state(block_state(key, np.uint64(positions[i])))
+        low = indptr[rows[i]]
+        found = _draw_position(data[low : indptr[rows[i] + 1]], state_uniform(state))
+        out[i] = -1 if found < 0 else indices[low + found]
 
 
-def csr_sample_cols(data: FloatArray, indices: IntArray, indptr: IntArray, rows: IntArray, key: np.uint64) -> IntArray:
-    """Draw one column for each given row of a CSR matrix; -1 for a row of zeros."""
+def csr_sample_cols(
+    data: FloatArray,
+    indices: IntArray,
+    indptr: IntArray,
+    rows: IntArray,
+    key: np.uint64,
+    positions: IntArray | None = None,
+) -> IntArray:
+    """Draw one column for each given row of a CSR matrix, at the `positions` of a longer list if given."""
+    places = np.arange(len(rows)) if positions is None else positions
     out = np.empty(len(rows), dtype=np.int64)
-    step = max(1, int(8_000_000 * (len(indptr) - 1) / max(1, len(data))))
+    step = max(1, int(_CHUNK_ENTRIES * (len(indptr) - 1) / max(1, len(data))))
     for start in range(0, len(rows), step):
-        _csr_serial(data, indices, indptr, rows, key, start, min(start + step, len(rows)), out)
+        _csr_draws(data, indices, indptr, rows, places, key, start, min(start + step, len(rows)), out)
     return out

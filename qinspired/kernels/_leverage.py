@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qinspired.kernels._alias import pick
 from qinspired.kernels._jit import kernel, prange, worth_threads
-from qinspired.kernels._streams import block_state, next_state, state_uniform
+from qinspired.kernels._streams import block_state, mix, next_state, state_uniform, word_below
 
 if TYPE_CHECKING:
-    from qinspired._typing import Float64Array, FloatArray, IntArray
+    from qinspired._typing import AliasCells, Float64Array, FloatArray, IntArray
 
 __all__ = ["sample_projected"]
 
@@ -23,17 +24,16 @@ _MAX_TRIALS_PER_COLUMN = 2000
 
 @kernel()
 def _draw_one(
-    V: FloatArray, table: Float64Array, leverage: Float64Array, x: Float64Array, state: np.uint64
+    V: FloatArray, table: AliasCells, leverage: Float64Array, x: Float64Array, state: np.uint64
 ) -> tuple[int, int]:
     n, k = V.shape
     x_sq = 0.0
     for column in range(k):
         x_sq += x[column] * x[column]
     for trial in range(1, _MAX_TRIALS_PER_COLUMN * k + 1):
-        state = next_state(state)
-        cell = int(state_uniform(state) * n)
-        state = next_state(state)
-        item = cell if state_uniform(state) < table[cell, 0] else int(table[cell, 1])
+        first = next_state(state)
+        state = next_state(first)
+        item = pick(table, word_below(mix(first), np.uint64(n)), mix(state))
         value = 0.0
         for column in range(k):
             value += np.float64(V[item, column]) * x[column]
@@ -46,7 +46,7 @@ def _draw_one(
 @kernel(parallel=True)
 def _sample_parallel(
     V: FloatArray,
-    table: Float64Array,
+    table: AliasCells,
     leverage: Float64Array,
     X: Float64Array,
     owners: IntArray,
@@ -63,7 +63,7 @@ def _sample_parallel(
 @kernel()
 def _sample_serial(
     V: FloatArray,
-    table: Float64Array,
+    table: AliasCells,
     leverage: Float64Array,
     X: Float64Array,
     owners: IntArray,
@@ -79,7 +79,7 @@ def _sample_serial(
 
 def sample_projected(
     V: FloatArray,
-    table: Float64Array,
+    table: AliasCells,
     leverage: Float64Array,
     X: Float64Array,
     owners: IntArray,

@@ -52,3 +52,20 @@ def test_a_weight_that_is_a_millionth_of_the_others_is_reached() -> None:
     weights[500] = 1e-3
     draws = qi.AliasTable(weights).sample(10**7, rng=0)
     assert oracles.chi_square_p(draws, weights / weights.sum()) > oracles.P_LOWEST
+
+
+@pytest.mark.parametrize("exponent", [0, 3, 1.5, True, "2", None, np.array([1, 2])])
+def test_an_exponent_other_than_one_or_two_is_refused(exponent: Any) -> None:
+    with pytest.raises(ValueError, match=r"`exponent` must be 1 .* or 2"):
+        qi.AliasTable([1.0], exponent=exponent)
+
+
+def test_an_exponent_of_two_draws_by_squared_size() -> None:
+    draws = qi.AliasTable([1.0, 3.0, 0.0], exponent=2).sample(100_000, rng=0)
+    assert oracles.chi_square_p(draws, np.array([0.1, 0.9, 0.0])) > oracles.P_LOWEST
+    assert oracles.chi_square_p(draws, np.array([0.25, 0.75, 0.0])) < oracles.P_LOWEST
+
+
+def test_a_mask_is_not_dropped_silently() -> None:
+    with pytest.raises(TypeError, match="`weights` must not be a masked array; fill or drop"):
+        qi.AliasTable(np.ma.masked_equal([1.0, 2.0], 2.0))

@@ -81,7 +81,7 @@ def test_columns_of_a_row_are_drawn_by_squared_entry(build: Any) -> None:
 def test_a_row_and_then_a_column_is_an_entry_drawn_by_its_square(build: Any) -> None:
     X = matrix()
     A = qi.as_sq_matrix(build(X))
-    rows = A.sample_rows(N_DRAWS, rng=3)
+    rows = A.sample_rows(2 * N_DRAWS, rng=3)
     entries = rows * SHAPE[1] + A.sample_cols(rows, rng=4)
     assert_draws_follow(entries, oracles.law_of(X.ravel()))
 
