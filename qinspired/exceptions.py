@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["QInspiredWarning", "ToleranceNotMetWarning", "ZeroMassError"]
+__all__ = [
+    "CorruptFileError",
+    "PrecisionWarning",
+    "QInspiredWarning",
+    "ToleranceNotMetWarning",
+    "VersionError",
+    "ZeroMassError",
+]
 
 
 class ZeroMassError(ValueError):
     """The weights to draw from sum to zero, so that no draw exists."""
+
+
+class VersionError(RuntimeError):
+    """A matrix was updated after an answer, a view or an index was made from it, so that the two disagree."""
+
+
+class CorruptFileError(ValueError):
+    """A saved matrix is truncated, altered, or no saved matrix at all."""
 
 
 class QInspiredWarning(UserWarning):
@@ -15,3 +30,7 @@ class QInspiredWarning(UserWarning):
 
 class ToleranceNotMetWarning(QInspiredWarning):
     """A method pinned by name stopped before its certificate showed the tolerance asked for."""
+
+
+class PrecisionWarning(QInspiredWarning):
+    """Numbers given as integers or long doubles are not exact in float64, and were rounded to it."""

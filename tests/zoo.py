@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
@@ -50,6 +51,58 @@ def _memmap(folder: Path) -> np.memmap[Any, Any]:
     return mapped
 
 
+def _mapped_copy(folder: Path, X: np.ndarray, mode: str = "r") -> np.memmap[Any, Any]:
+    order = "C" if X.flags.c_contiguous else "F"
+    path = folder / f"{X.dtype.str[1:]}-{len(list(folder.iterdir()))}.bin"
+    writer = np.memmap(path, dtype=X.dtype, mode="w+", shape=X.shape, order=order)  # type: ignore[call-overload]
+    writer[:] = X
+    writer.flush()
+    mapped = np.memmap(path, dtype=X.dtype, mode=mode, shape=X.shape, order=order)  # type: ignore[call-overload]
+    assert isinstance(mapped, np.memmap)
+    return mapped
+
+
+def _mapped_naturals(folder: Path) -> np.memmap[Any, Any]:
+    return _mapped_copy(folder, np.asfortranarray(_NATURALS.astype(np.uint8)))
+
+
+def _copy_on_write(folder: Path) -> np.memmap[Any, Any]:
+    # The file holds other numbers; those that count are in private pages.
+    mapped = _mapped_copy(folder, np.full_like(QUARTERS, 55.0), mode="c")
+    mapped[:] = QUARTERS
+    return mapped
+
+
+def _mapped_csr(folder: Path) -> Any:
+    matrix = sp.csr_array(QUARTERS)
+    matrix.data, matrix.indices = _mapped_copy(folder, matrix.data), _mapped_copy(folder, matrix.indices)
+    matrix.indptr = _mapped_copy(folder, matrix.indptr)
+    return matrix
+
+
+def _wide_pointers() -> Any:
+    # As with more than 2^31 stored entries in fewer columns.
+    matrix = sp.csr_array(QUARTERS)
+    matrix.indptr = matrix.indptr.astype(np.int64)
+    return matrix
+
+
+def _narrow_pointers() -> Any:
+    matrix = sp.csr_array(QUARTERS)
+    matrix.indices = matrix.indices.astype(np.int64)
+    return matrix
+
+
+def _framed() -> Any:
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(QUARTERS, columns=[f"c{j}" for j in range(QUARTERS.shape[1])])
+
+
+def _framed_polars() -> Any:
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame({f"c{j}": QUARTERS[:, j] for j in range(QUARTERS.shape[1])})
+
+
 def _read_only(X: np.ndarray) -> np.ndarray:
     X = X.copy()
     X.flags.writeable = False
@@ -74,6 +127,19 @@ def _unsorted() -> Any:
         matrix.indices[low:high] = matrix.indices[low:high][::-1].copy()
         matrix.data[low:high] = matrix.data[low:high][::-1].copy()
     matrix.has_sorted_indices = False
+    return matrix
+
+
+def _csr_of_type(dtype: type) -> Any:
+    # scipy has no such type in its constructor, but lets it be set.
+    matrix = sp.csr_array(QUARTERS)
+    matrix.data = matrix.data.astype(dtype)
+    return matrix
+
+
+def _unsorted_integers() -> Any:
+    matrix = _unsorted()
+    matrix.data = (4 * matrix.data).astype(np.int8)
     return matrix
 
 
@@ -128,6 +194,21 @@ _DENSE = [
     Specimen("read-only", lambda _: _read_only(QUARTERS), QUARTERS),
     Specimen("read-only float32", lambda _: _read_only(QUARTERS.astype(np.float32)), QUARTERS, np.float32),
     Specimen("memory-mapped, read-only", _memmap, QUARTERS),
+    Specimen("memory-mapped, copy-on-write", _copy_on_write, QUARTERS),
+    Specimen("memory-mapped, Fortran", lambda f: _mapped_copy(f, np.asfortranarray(QUARTERS)), QUARTERS),
+    Specimen("memory-mapped, writable", lambda f: _mapped_copy(f, QUARTERS, "r+"), QUARTERS),
+    Specimen("memory-mapped, int16", lambda f: _mapped_copy(f, _INTEGERS.astype(np.int16)), _INTEGERS),
+    Specimen("memory-mapped, Fortran uint8", _mapped_naturals, _NATURALS),
+    Specimen("memory-mapped, float16", lambda f: _mapped_copy(f, QUARTERS.astype(np.float16)), QUARTERS, np.float32),
+    Specimen("F float16", lambda _: np.asfortranarray(QUARTERS.astype(np.float16)), QUARTERS, np.float32),
+    Specimen("F int8", lambda _: np.asfortranarray((8 * _INTEGERS).astype(np.int8)), 8 * _INTEGERS),
+    Specimen("F big-endian float32", lambda _: np.asfortranarray(QUARTERS.astype(">f4")), QUARTERS, np.float32),
+    Specimen("columns of a wider array", lambda _: np.hstack([QUARTERS, QUARTERS])[:, :12], QUARTERS),
+    Specimen("rows of a taller Fortran array", lambda _: np.asfortranarray(np.vstack([QUARTERS] * 2))[:9], QUARTERS),
+    Specimen("repeated column", lambda _: np.broadcast_to(QUARTERS[:, :1], (9, 5)), np.tile(QUARTERS[:, :1], (1, 5))),
+    Specimen("uint64", lambda _: _NATURALS.astype(np.uint64), _NATURALS),
+    Specimen("pandas frame", lambda _: _framed(), QUARTERS),
+    Specimen("polars frame", lambda _: _framed_polars(), QUARTERS),
     Specimen("strided view", lambda _: _strided(), QUARTERS),
     Specimen("negative strides", lambda _: QUARTERS[::-1, ::-1].copy()[::-1, ::-1], QUARTERS),
     Specimen("broadcast view", lambda _: np.broadcast_to(QUARTERS[0], (4, 12)), np.tile(QUARTERS[0], (4, 1))),
@@ -162,6 +243,11 @@ _SPARSE = [
     Specimen("csr big-endian", lambda _: _big_endian_csr(), QUARTERS),
     Specimen("csr int64 indices", lambda _: _with_int64_indices(sp.csr_array(QUARTERS)), QUARTERS),
     Specimen("csc int64 indices", lambda _: _with_int64_indices(sp.csc_array(QUARTERS)), QUARTERS),
+    Specimen("csr int32 indices, int64 pointers", lambda _: _wide_pointers(), QUARTERS),
+    Specimen("csr int64 indices, int32 pointers", lambda _: _narrow_pointers(), QUARTERS),
+    Specimen("csr memory-mapped", _mapped_csr, QUARTERS),
+    Specimen("csr float16", lambda _: _csr_of_type(np.float16), QUARTERS, np.float32),
+    Specimen("csr int8 unsorted", lambda _: _unsorted_integers(), _INTEGERS),
     Specimen("csr read-only", lambda _: _read_only_csr(), QUARTERS),
     Specimen("csr unsorted", lambda _: _unsorted(), QUARTERS),
     Specimen("csr duplicates", lambda _: _duplicated(), QUARTERS),

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qinspired.access._forwarding import ForwardingMatrix, base_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
     import scipy.sparse as sp
 
-    from qinspired._typing import Float64Array, FloatArray, IntArray, RNGLike
+    from qinspired._typing import FloatArray, IntArray, RNGLike
     from qinspired.access._protocol import SampleQueryMatrix
 
 __all__ = ["AccessCounts", "CountingMatrix"]
@@ -31,7 +33,7 @@ class AccessCounts:
     full_passes: int = 0
 
 
-class CountingMatrix:
+class CountingMatrix(ForwardingMatrix):
     """Sample-and-query access to a matrix, with a count of every access.
 
     Parameters
@@ -41,8 +43,9 @@ class CountingMatrix:
 
     Notes
     -----
-    `counts.entries_read` counts stored entries: those of gathered rows, of rows scanned for a column draw
-    (once a draw), single queries, and n_stored for each full pass.
+    `counts.entries_read` counts stored entries: those of gathered rows, single queries, n_stored for each full pass,
+    and for each draw of a column those of its row, as if that were scanned. An `ImplicitMatrix` counts what a draw of
+    a column computes by itself, which is taken instead.
 
     Examples
     --------
@@ -54,106 +57,67 @@ class CountingMatrix:
     (5, 500)
     """
 
-    __slots__ = ("_source", "counts")
+    __slots__ = ("counts",)
 
     def __init__(self, source: SampleQueryMatrix) -> None:
-        self._source = source
+        super().__init__(source)
         self.counts = AccessCounts()
-
-    @property
-    def source(self) -> SampleQueryMatrix:
-        """The matrix that is counted."""
-        return self._source
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns, (m, n)."""
-        return self._source.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the entries."""
-        return self._source.dtype
-
-    @property
-    def frobenius_norm(self) -> float:
-        """Frobenius norm, from the index."""
-        return self._source.frobenius_norm
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether `rows` gives CSR blocks."""
-        return self._source.is_sparse
-
-    @property
-    def n_stored(self) -> int:
-        """Stored entries."""
-        return self._source.n_stored
-
-    @property
-    def entry_bytes(self) -> int:
-        """Bytes read for one stored entry."""
-        return self._source.entry_bytes
-
-    @property
-    def index_seconds(self) -> float:
-        """Seconds that building the index took."""
-        return self._source.index_seconds
 
     @property
     def bytes_read(self) -> int:
         """Bytes of the matrix read so far, the index pass not included."""
         return self.counts.entries_read * self.entry_bytes
 
-    def row_norms(self, rows: npt.ArrayLike | None = None) -> Float64Array:
-        """Return row norms; they come from the index and are not counted."""
-        return self._source.row_norms(rows)
-
-    def row_lengths(self, rows: npt.ArrayLike) -> IntArray:
-        """Return the number of stored entries of the given rows; not counted."""
-        return self._source.row_lengths(rows)
-
     def query(self, rows: npt.ArrayLike, cols: npt.ArrayLike) -> FloatArray:
         """Return entries and count them."""
-        values = self._source.query(rows, cols)
+        values = super().query(rows, cols)
         self.counts.entry_queries += values.size
         self.counts.entries_read += values.size
         return values
 
     def rows(self, rows: npt.ArrayLike) -> FloatArray | sp.csr_array[Any]:
         """Return whole rows and count their entries."""
-        block = self._source.rows(rows)
+        block = super().rows(rows)
         self.counts.rows_read += block.shape[0]
         self.counts.entries_read += block.size if isinstance(block, np.ndarray) else int(block.nnz)
         return block
 
     def row_blocks(self, rows_per_block: int) -> Iterator[tuple[int, FloatArray | sp.csr_array[Any]]]:
         """Go through the rows once and count a full pass, when its first block is taken."""
-        self.counts.full_passes += 1
-        self.counts.entries_read += self._source.n_stored
-        yield from self._source.row_blocks(rows_per_block)
+        self._count_pass()
+        yield from super().row_blocks(rows_per_block)
 
     def sample_rows(self, n_draws: int, rng: RNGLike = None) -> IntArray:
         """Draw rows and count the draws."""
-        rows = self._source.sample_rows(n_draws, rng)
+        rows = super().sample_rows(n_draws, rng)
         self.counts.row_draws += len(rows)
         return rows
 
     def sample_cols(self, rows: npt.ArrayLike, rng: RNGLike = None) -> IntArray:
         """Draw a column for each row and count the draws and the entries scanned."""
-        cols = self._source.sample_cols(rows, rng)
+        before = self._entries_computed()
+        cols = super().sample_cols(rows, rng)
         self.counts.column_draws += len(cols)
-        self.counts.entries_read += int(self._source.row_lengths(rows).sum())
+        if before is None:
+            self.counts.entries_read += int(self.row_lengths(rows).sum())
+        else:
+            self.counts.entries_read += self._entries_computed() - before
         return cols
+
+    def _entries_computed(self) -> Any:
+        """Return how many entries an implicit matrix computed so far, None for another."""
+        return getattr(base_of(self), "entries_computed", None)
 
     def matmul(self, X: FloatArray) -> FloatArray:
         """Return A X and count a full pass."""
-        self.counts.full_passes += 1
-        self.counts.entries_read += self._source.n_stored
-        return self._source.matmul(X)
+        self._count_pass()
+        return super().matmul(X)
 
     def rmatmul(self, Y: FloatArray) -> FloatArray:
         """Return A^T Y and count a full pass."""
+        self._count_pass()
+        return super().rmatmul(Y)
+
+    def _count_pass(self) -> None:
         self.counts.full_passes += 1
-        self.counts.entries_read += self._source.n_stored
-        return self._source.rmatmul(Y)
+        self.counts.entries_read += self.n_stored

@@ -20,8 +20,9 @@ __all__ = ["SampleQueryMatrix"]
 class SampleQueryMatrix(Protocol):
     """A matrix with sample-and-query access: entries, row norms, and draws by squared size.
 
-    Implement it to give the algorithms another storage. `row_blocks`, `matmul` and `rmatmul` are full passes;
-    only an exact or randomized last resort uses them.
+    Derive a new storage from `RowStorage`, which implements all of it on the reading of rows. `row_blocks`, `matmul`
+    and `rmatmul` are full passes; only an exact or randomized last resort uses them. A matrix that can change has a
+    `version` too, an int that grows with each update.
     """
 
     @property

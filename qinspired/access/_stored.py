@@ -1,32 +1,20 @@
-"""Matrices in memory or memory-mapped: dense arrays and CSR, with an index of row norms."""
+"""Dense and CSR matrices in memory or memory-mapped, used in place, with an index of row norms."""
 
 from __future__ import annotations
 
-import math
-import time
-from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from qinspired._rng import as_generator, stream_key
-from qinspired._validation import (
-    check_count,
-    check_csr,
-    check_dense,
-    check_indices,
-    first_nonfinite,
-    raise_nonfinite,
-)
-from qinspired.access._protocol import SampleQueryMatrix
-from qinspired.access._sampler import AliasTable
-from qinspired.exceptions import ZeroMassError
+from qinspired._validation import check_factor, raise_bad_index
+from qinspired.access._mapped import FilePages, chunks
+from qinspired.access._row_storage import RowStorage
 from qinspired.kernels import (
+    csr_find,
     csr_gather_rows,
-    csr_row_norms,
     csr_sample_cols,
+    csr_scan,
     dense_gather_rows,
     dense_row_norms,
     dense_sample_cols,
@@ -37,252 +25,170 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from qinspired._typing import Float64Array, FloatArray, IntArray, RNGLike
+    from qinspired._typing import Float64Array, FloatArray, IntArray
 
-__all__ = ["CSRMatrix", "DenseMatrix", "as_sq_matrix"]
-
-
-class _StoredMatrix(ABC):
-    """Row norms, the alias table over rows, and what follows from them."""
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        started = time.perf_counter()
-        self._shape = (int(shape[0]), int(shape[1]))
-        self._norms = self._compute_norms()
-        self._refuse_nonfinite()
-        self._largest_norm = float(self._norms.max())
-        self._refuse_overflow()
-        self._index_seconds = time.perf_counter() - started
-
-    @abstractmethod
-    def _compute_norms(self) -> Float64Array: ...
-
-    @abstractmethod
-    def _refuse_row(self, row: int) -> None:
-        """Raise for the first NaN or infinity of a row that has one."""
-
-    @abstractmethod
-    def _draw_cols(self, rows: IntArray, key: np.uint64) -> IntArray: ...
-
-    def _refuse_nonfinite(self) -> None:
-        # The index pass is also the finiteness check: a NaN or infinity makes its row's norm NaN.
-        bad = ~np.isfinite(self._norms)
-        if not bad.any():
-            return
-        row = int(np.argmax(bad))
-        self._refuse_row(row)
-        raise ValueError(
-            f"`A` must have row norms below 1.8e308; the norm of row {row} overflows. Divide the matrix by a constant."
-        )
-
-    def _refuse_overflow(self) -> None:
-        # The Frobenius norm is at most sqrt(m) times the largest row norm: below that bound the sum is not
-        # needed.
-        if self._largest_norm * math.sqrt(self._shape[0]) == math.inf and self.frobenius_norm == math.inf:
-            raise ValueError(
-                "`A` must have a Frobenius norm below 1.8e308; the sum over its rows overflows. "
-                "Divide the matrix by a constant."
-            )
-
-    def __repr__(self) -> str:
-        m, n = self._shape
-        return f"{type(self).__name__}(shape=({m}, {n}), dtype={self.dtype}, n_stored={self.n_stored})"
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns, (m, n)."""
-        return self._shape
-
-    @property
-    @abstractmethod
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the entries."""
-
-    @property
-    @abstractmethod
-    def n_stored(self) -> int:
-        """Stored entries."""
-
-    @property
-    def index_seconds(self) -> float:
-        """Seconds that the index pass took."""
-        return self._index_seconds
-
-    @cached_property
-    def frobenius_norm(self) -> float:
-        """Frobenius norm |A|_F."""
-        if self._largest_norm == 0.0:
-            return 0.0
-        shares = self._norms / self._largest_norm  # a sum of squares of norms could overflow or underflow
-        return self._largest_norm * float(np.sqrt(shares @ shares))
-
-    @cached_property
-    def _row_table(self) -> AliasTable:
-        if self._largest_norm == 0.0:
-            raise ZeroMassError(
-                f"`A` of shape {self._shape} has only zero entries, so no row can be drawn; give it a non-zero entry."
-            )
-        return AliasTable((self._norms / self._largest_norm) ** 2)
-
-    def row_norms(self, rows: npt.ArrayLike | None = None) -> Float64Array:
-        """Return the Euclidean norms of the given rows, or of all rows, from the index."""
-        if rows is None:
-            return self._norms.copy()
-        return self._norms[check_indices(rows, self._shape[0], "rows")]
-
-    def sample_rows(self, n_draws: int, rng: RNGLike = None) -> IntArray:
-        """Draw rows with replacement, P(i) = |A_i|^2 / |A|_F^2.
-
-        Parameters
-        ----------
-        n_draws : int
-            Number of draws, >= 0.
-        rng : int, Generator, SeedSequence or None
-            Source of the randomness; the draws do not depend on the number of threads.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_draws,)
-
-        Raises
-        ------
-        ZeroMassError
-            If all entries of the matrix are zero.
-
-        Notes
-        -----
-        Cost: O(m) at the first call, which builds the alias table (16 bytes a row); then O(1) a draw.
-        """
-        return self._row_table.sample(check_count(n_draws, "n_draws"), rng)
-
-    def sample_cols(self, rows: npt.ArrayLike, rng: RNGLike = None) -> IntArray:
-        """Draw one column for each given row, P(j) = A_ij^2 / |A_i|^2.
-
-        Parameters
-        ----------
-        rows : array_like of int, shape (n_draws,)
-            A row for each draw; repeats are independent draws.
-        rng : int, Generator, SeedSequence or None
-            Source of the randomness.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_draws,)
-
-        Raises
-        ------
-        ZeroMassError
-            If a given row has only zero entries.
-
-        Notes
-        -----
-        Cost: three scans of each given row; no table per row is kept.
-        """
-        rows = check_indices(rows, self._shape[0], "rows")
-        cols = self._draw_cols(rows, stream_key(as_generator(rng)))
-        if (cols < 0).any():
-            row = int(rows[np.argmax(cols < 0)])
-            raise ZeroMassError(f"`rows` must name rows with a non-zero entry; row {row} has none to draw.")
-        return cols
+__all__ = ["CSRMatrix", "DenseMatrix"]
 
 
-class DenseMatrix(_StoredMatrix):
-    """Sample-and-query access to a C-contiguous array; made by `as_sq_matrix`."""
+class DenseMatrix(RowStorage):
+    """Sample-and-query access to a C-contiguous float32 or float64 array; made by `as_sq_matrix`."""
 
-    is_sparse = False
+    def __init__(self, array: FloatArray, norms: Float64Array | None = None) -> None:
+        self._keep(array)
+        super().__init__(array.shape, array.dtype, norms)
 
-    def __init__(self, array: FloatArray) -> None:
+    def _keep(self, array: np.ndarray[Any, Any]) -> None:
+        self._pages = FilePages(array)
         self._array: FloatArray = _writable_view(array)
-        super().__init__(array.shape)
 
     def _compute_norms(self) -> Float64Array:
-        return dense_row_norms(self._array)
+        if not self._pages.are_mapped:
+            return dense_row_norms(self._array)
+        m, n = self._shape
+        norms = np.empty(m)
+        for start, stop in chunks(m, n * self._array.itemsize, label="index"):
+            norms[start:stop] = dense_row_norms(self._array[start:stop])
+            self._pages.drop(self._array[start:stop])
+        return norms
 
-    def _refuse_row(self, row: int) -> None:
-        where = first_nonfinite(self._array[row])
-        if where is not None:
-            raise_nonfinite("A", (row, where[0]), self._array[row, where[0]])
+    def _read_rows(self, rows: IntArray) -> FloatArray:
+        if not self._pages.are_mapped:
+            return dense_gather_rows(self._array, rows)
+        out = np.empty((len(rows), self._shape[1]), dtype=self._dtype)
+        for start, stop in self._announced(rows):
+            out[start:stop] = dense_gather_rows(self._array, rows[start:stop])
+        return out
+
+    def _announced(self, rows: IntArray) -> Iterator[tuple[int, int]]:
+        """Go through places in a list of rows of a map, each part announced before it is read and dropped after."""
+        row_bytes = self._shape[1] * self._array.itemsize
+        for start, stop in self._pages.in_places(len(rows), row_bytes):
+            distinct = np.unique(rows[start:stop]) * row_bytes
+            self._pages.expect(distinct, distinct + row_bytes)
+            yield start, stop
+
+    def _read_entries(self, rows: IntArray, cols: IntArray) -> FloatArray:
+        if not self._pages.are_mapped:
+            picked: FloatArray = self._array[rows, cols]
+            return picked
+        values = np.empty(len(rows), dtype=self._dtype)
+        for start, stop in self._pages.in_places(len(rows), 0):
+            values[start:stop] = self._array[rows[start:stop], cols[start:stop]]
+        return values
 
     def _draw_cols(self, rows: IntArray, key: np.uint64) -> IntArray:
-        return dense_sample_cols(self._array, rows, key)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the entries, float32 or float64."""
-        return self._array.dtype
-
-    @property
-    def n_stored(self) -> int:
-        """Number of entries, m n."""
-        return self._array.size
-
-    @property
-    def entry_bytes(self) -> int:
-        """Bytes of one entry."""
-        return self._array.itemsize
-
-    def row_lengths(self, rows: npt.ArrayLike) -> IntArray:
-        """Return n for each given row."""
-        return np.full(len(check_indices(rows, self._shape[0], "rows")), self._shape[1], dtype=np.int64)
-
-    def query(self, rows: npt.ArrayLike, cols: npt.ArrayLike) -> FloatArray:
-        """Return the entries X[rows, cols], broadcast as numpy does."""
-        picked: FloatArray = self._array[
-            check_indices(rows, self._shape[0], "rows", ndim=None),
-            check_indices(cols, self._shape[1], "cols", ndim=None),
-        ]
-        return picked
-
-    def rows(self, rows: npt.ArrayLike) -> FloatArray:
-        """Return a (len(rows), n) copy of whole rows."""
-        return dense_gather_rows(self._array, check_indices(rows, self._shape[0], "rows"))
+        if not self._pages.are_mapped:
+            return dense_sample_cols(self._array, rows, key)
+        cols = np.empty(len(rows), dtype=np.int64)
+        for start, stop in self._announced(rows):
+            cols[start:stop] = dense_sample_cols(self._array, rows[start:stop], key, np.arange(start, stop))
+        return cols
 
     def row_blocks(self, rows_per_block: int) -> Iterator[tuple[int, FloatArray]]:
         """Go through the rows once, as (first row, block); blocks are views."""
-        for start in range(0, self._shape[0], rows_per_block):
+        for start in self._block_starts(rows_per_block):
             yield start, self._array[start : start + rows_per_block]
+            self._pages.drop(self._array[start : start + rows_per_block])
 
     def matmul(self, X: FloatArray) -> FloatArray:
         """Return A X by one pass over A."""
-        product: FloatArray = self._array @ X
-        return product
+        X = check_factor(X, self._shape[1], "X", "columns")
+        if self._is_for_blas(X):
+            product: FloatArray = self._array @ X
+            return product
+        return super().matmul(X)
 
     def rmatmul(self, Y: FloatArray) -> FloatArray:
         """Return A^T Y by one pass over A."""
-        product: FloatArray = self._array.T @ Y
-        return product
+        Y = check_factor(Y, self._shape[0], "Y", "rows")
+        if self._is_for_blas(Y):
+            product: FloatArray = self._array.T @ Y
+            return product
+        return super().rmatmul(Y)
+
+    def _is_for_blas(self, other: FloatArray) -> bool:
+        # With another type numpy would first convert the whole matrix.
+        return other.dtype == self._dtype and not self._pages.are_mapped
 
 
-class CSRMatrix(_StoredMatrix):
-    """Sample-and-query access to a canonical CSR matrix; made by `as_sq_matrix`."""
+class CSRMatrix(RowStorage):
+    """Sample-and-query access to a CSR matrix; made by `as_sq_matrix`.
 
-    is_sparse = True
+    `matrix` has `data` (float32 or float64), `indices` (int32 or int64), `indptr` and `shape`; where its indices do
+    not ascend in each row, a sorted copy is used.
+    With `norms` given they are taken to be in range and to ascend.
+    """
 
-    def __init__(self, matrix: sp.csr_array[Any]) -> None:
-        # One index type for indices and indptr, so that each kernel has one signature.
-        index_type = np.int64 if np.int64 in (matrix.indices.dtype, matrix.indptr.dtype) else np.int32
+    _pages: tuple[FilePages, ...] = ()
+
+    def __init__(self, matrix: Any, norms: Float64Array | None = None) -> None:
+        self._keep(matrix)
+        super().__init__(matrix.shape, self._data.dtype, norms)
+
+    def _keep(self, matrix: Any) -> None:
+        self._pages = tuple(FilePages(part) for part in (matrix.data, matrix.indices))
         self._data: FloatArray = _writable_view(matrix.data)
-        self._indices: IntArray = _writable_view(matrix.indices.astype(index_type, copy=False))
+        self._indices: IntArray = _writable_view(matrix.indices)
         self._indptr: IntArray = _writable_view(matrix.indptr.astype(np.int64, copy=False))
-        self._matrix: sp.csr_array[Any] = sp.csr_array((self._data, self._indices, matrix.indptr), shape=matrix.shape)
-        super().__init__(matrix.shape)
 
     def _compute_norms(self) -> Float64Array:
-        return csr_row_norms(self._data, self._indptr)
+        norms, n_disordered = np.empty(self._shape[0]), 0
+        for start, stop in self._row_chunks():
+            lowest, highest, disorder = self._scan(start, stop, norms)
+            if lowest < 0 or highest >= self._shape[1]:
+                raise_bad_index(lowest if lowest < 0 else highest, self._shape[1], "csr", "A")
+            n_disordered += disorder
+            self._drop(start, stop)
+        if n_disordered == 0:
+            return norms
+        # All indices are in range now, so scipy may see them.
+        parts = self._entries(slice(None)).copy(), self._indices.copy(), self._indptr.copy()
+        copy = sp.csr_array(parts, shape=self._shape)
+        copy.sum_duplicates()
+        self._keep(copy)
+        return self._compute_norms()
 
-    def _refuse_row(self, row: int) -> None:
-        low, high = self._indptr[row], self._indptr[row + 1]
-        where = first_nonfinite(self._data[low:high])
-        if where is not None:
-            raise_nonfinite("A", (row, int(self._indices[low + where[0]])), self._data[low + where[0]])
+    def _row_chunks(self) -> Iterator[tuple[int, int]]:
+        """Go through the rows in parts of about 256 MB."""
+        m, first = self._shape[0], 0
+        if not self._are_mapped:
+            yield 0, m
+            return
+        for _, last in chunks(self.n_stored, self.entry_bytes, label="index"):
+            stop = m if last == self.n_stored else int(np.searchsorted(self._indptr, last, side="right") - 1)
+            if stop > first:
+                yield first, stop
+                first = stop
 
-    def _draw_cols(self, rows: IntArray, key: np.uint64) -> IntArray:
-        return csr_sample_cols(self._data, self._indices, self._indptr, rows, key)
+    def _scan(self, start: int, stop: int, norms: Float64Array) -> tuple[int, int, int]:
+        return csr_scan(self._data, self._indices, self._indptr, start, stop, norms)
+
+    def _drop(self, start: int, stop: int) -> None:
+        low, high = self._indptr[start], self._indptr[stop]
+        for pages, part in zip(self._pages, (self._data, self._indices), strict=False):
+            pages.drop(part[low:high])
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the entries, float32 or float64."""
-        return self._data.dtype
+    def _are_mapped(self) -> bool:
+        return any(pages.are_mapped for pages in self._pages)
+
+    def _announced(self, rows: IntArray) -> Iterator[tuple[int, int]]:
+        """Go through places in a list of rows of a map, each part announced before it is read and dropped after."""
+        row_bytes = self.n_stored // self._shape[0] * self._data.itemsize
+        data, indices = self._pages
+        leading, other = (data, indices) if data.are_mapped else (indices, data)
+        for start, stop in leading.in_places(len(rows), row_bytes):
+            distinct = np.unique(rows[start:stop])
+            lows, highs = self._indptr[distinct], self._indptr[distinct + 1]
+            data.expect(lows * self._data.itemsize, highs * self._data.itemsize)
+            indices.expect(lows * self._indices.itemsize, highs * self._indices.itemsize)
+            yield start, stop
+            other.drop()
+
+    @property
+    def is_sparse(self) -> bool:
+        """True: `rows` gives CSR blocks."""
+        return True
 
     @property
     def n_stored(self) -> int:
@@ -296,41 +202,61 @@ class CSRMatrix(_StoredMatrix):
 
     def row_lengths(self, rows: npt.ArrayLike) -> IntArray:
         """Return the number of stored entries of each given row."""
-        rows = check_indices(rows, self._shape[0], "rows")
+        rows = self._check_rows(rows)
         lengths: IntArray = self._indptr[rows + 1] - self._indptr[rows]
         return lengths
 
-    def query(self, rows: npt.ArrayLike, cols: npt.ArrayLike) -> FloatArray:
-        """Return the entries X[rows, cols], broadcast as numpy does."""
-        row_grid, col_grid = np.broadcast_arrays(
-            check_indices(rows, self._shape[0], "rows", ndim=None),
-            check_indices(cols, self._shape[1], "cols", ndim=None),
-        )
-        if row_grid.size == 0:
-            return np.zeros(row_grid.shape, dtype=self.dtype)
-        picked = sp.csr_matrix(self._matrix)[row_grid.flatten(), col_grid.flatten()]
-        return np.asarray(picked).reshape(row_grid.shape)
+    def _read_rows(self, rows: IntArray) -> sp.csr_array[Any]:
+        if not self._are_mapped or len(rows) == 0:
+            return self._gather(rows)
+        parts = [self._gather(rows[start:stop]) for start, stop in self._announced(rows)]
+        pointers = np.concatenate([[0], *(np.diff(part.indptr) for part in parts)]).cumsum()
+        data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
+        return _csr_block(data, indices, pointers, self._shape[1])
 
-    def rows(self, rows: npt.ArrayLike) -> sp.csr_array[Any]:
-        """Return a CSR copy of whole rows, of shape (len(rows), n)."""
-        rows = check_indices(rows, self._shape[0], "rows")
-        triple = csr_gather_rows(self._data, self._indices, self._indptr, rows)
-        return sp.csr_array(triple, shape=(len(rows), self._shape[1]))
+    def _gather(self, rows: IntArray) -> sp.csr_array[Any]:
+        return _csr_block(*csr_gather_rows(self._data, self._indices, self._indptr, rows), self._shape[1])
+
+    def _read_entries(self, rows: IntArray, cols: IntArray) -> FloatArray:
+        values = np.zeros(len(rows), dtype=self._dtype)
+        for start, stop in self._announced(rows) if self._are_mapped else [(0, len(rows))]:
+            places = csr_find(self._indices, self._indptr, rows[start:stop], cols[start:stop])
+            stored = np.flatnonzero(places >= 0)
+            values[start + stored] = self._entries(places[stored])
+        return values
+
+    def _draw_cols(self, rows: IntArray, key: np.uint64) -> IntArray:
+        if not self._are_mapped:
+            return csr_sample_cols(self._data, self._indices, self._indptr, rows, key)
+        cols = np.empty(len(rows), dtype=np.int64)
+        for start, stop in self._announced(rows):
+            places, part = np.arange(start, stop), rows[start:stop]
+            cols[start:stop] = csr_sample_cols(self._data, self._indices, self._indptr, part, key, places)
+        return cols
 
     def row_blocks(self, rows_per_block: int) -> Iterator[tuple[int, sp.csr_array[Any]]]:
-        """Go through the rows once, as (first row, block)."""
-        for start in range(0, self._shape[0], rows_per_block):
-            yield start, self._matrix[start : start + rows_per_block]
+        """Go through the rows once, as (first row, block); blocks are views."""
+        m = self._shape[0]
+        for start in self._block_starts(rows_per_block):
+            stop = min(start + rows_per_block, m)
+            low, high = self._indptr[start], self._indptr[stop]
+            pointers = self._indptr[start : stop + 1] - low
+            yield start, _csr_block(self._entries(slice(low, high)), self._indices[low:high], pointers, self._shape[1])
+            self._drop(start, stop)
 
-    def matmul(self, X: FloatArray) -> FloatArray:
-        """Return A X by one pass over A."""
-        product: FloatArray = self._matrix @ X
-        return product
+    def _entries(self, places: Any) -> FloatArray:
+        part: FloatArray = self._data[places]
+        return part
 
-    def rmatmul(self, Y: FloatArray) -> FloatArray:
-        """Return A^T Y by one pass over A."""
-        product: FloatArray = self._matrix.T @ Y
-        return product
+
+def _csr_block(data: FloatArray, indices: IntArray, indptr: IntArray, n_cols: int) -> sp.csr_array[Any]:
+    """Return a CSR array of these parts; its constructor would look through the indices, and copy some."""
+    block: Any = sp.csr_array((len(indptr) - 1, n_cols), dtype=data.dtype)
+    block.data, block.indices = data, indices
+    block.indptr = indptr.astype(indices.dtype, copy=False) if len(data) <= np.iinfo(np.int32).max else indptr
+    block.has_canonical_format = True
+    found: sp.csr_array[Any] = block
+    return found
 
 
 class _ArrayView:
@@ -345,58 +271,6 @@ class _ArrayView:
 
 
 def _writable_view(array: np.ndarray[Any, Any]) -> Any:
-    # No kernel writes to its input; memory mapped read-only would end the process if one did.
-    return array if array.flags.writeable or array.size == 0 else np.asarray(_ArrayView(array))
-
-
-def as_sq_matrix(X: Any) -> SampleQueryMatrix:
-    """Sample-and-query access to a matrix: entries, row norms, draws by squared size.
-
-    Parameters
-    ----------
-    X : ndarray, memmap, scipy.sparse matrix or array, or object with sample-and-query access
-        An (m, n) matrix of real numbers. float32 and float64 in C order are used in place, read-only and
-        memory-mapped ones too; other layouts and types are copied, float16 to float32 and the rest to
-        float64. Every sparse format becomes canonical CSR (duplicates summed). An object that already has
-        access is returned unchanged. Do not change `X` while the result is in use: the index would not
-        follow.
-
-    Returns
-    -------
-    DenseMatrix or CSRMatrix
-        With `shape`, `dtype`, `frobenius_norm`, `row_norms`, `query`, `rows`, `sample_rows` and
-        `sample_cols`.
-
-    Raises
-    ------
-    TypeError
-        For masked arrays, `numpy.matrix`, dates, strings and other things that are no matrix of numbers.
-    ValueError
-        If `X` is complex, not 2-dimensional, empty, holds a NaN or an infinity (the first place is named), is
-        a CSR matrix with an index out of range, or has a row norm or Frobenius norm beyond 1.8e308.
-
-    Notes
-    -----
-    Cost: one pass over the entries, which also finds NaN and infinity; 8 bytes a row, and 16 more at the
-    first draw. Nothing is kept per entry.
-    Error: norms are accumulated in float64; entries whose squares overflow or underflow (1e200, 1e-200) are
-    scaled first, and the result is right to a few ulps. A row of norm below 1e-162 times the largest is never
-    drawn.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import qinspired as qi
-    >>> A = qi.as_sq_matrix(np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 12.0]]))
-    >>> A.row_norms()
-    array([ 5.,  0., 12.])
-    >>> A.frobenius_norm
-    13.0
-    >>> 1 in A.sample_rows(1000, rng=0)
-    False
-    """
-    if isinstance(X, SampleQueryMatrix):
-        return X
-    if sp.issparse(X):
-        return CSRMatrix(check_csr(X))
-    return DenseMatrix(check_dense(X))
+    # No kernel writes to its input; memory mapped read-only would end the process if one did. The type of maps is
+    # dropped too, as numba and numpy are slower with it.
+    return np.asarray(array) if array.flags.writeable or array.size == 0 else np.asarray(_ArrayView(array))

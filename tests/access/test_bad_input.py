@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,6 +9,9 @@ from zoo import QUARTERS
 
 import qinspired as qi
 from qinspired.exceptions import ZeroMassError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def with_entry(value: float) -> np.ndarray:
@@ -65,8 +68,8 @@ def test_a_norm_beyond_the_largest_float_is_refused_with_its_row() -> None:
         ),
         (
             "matrix.npy",
-            TypeError,
-            r"`A` must be an array or a sparse matrix; got a string. Load the file first",
+            FileNotFoundError,
+            r"there is no saved matrix; make one with `qinspired.save`",
         ),
         ([[1.0, 2.0], [3.0]], ValueError, r"`A` must be a rectangular array of numbers"),
         (np.ones(3), ValueError, r"`A` must be 2-dimensional; got shape \(3,\). Reshape"),
@@ -111,6 +114,63 @@ BROKEN = [
 def test_a_broken_csr_matrix_is_refused(indices: Any, indptr: Any) -> None:
     with pytest.raises(ValueError, match="ind"):
         qi.as_sq_matrix(csr([1.0, 2.0], indices, indptr, (2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int8])
+@pytest.mark.parametrize("place", [0, 13, 4999])
+@pytest.mark.parametrize("bad", [-1, 100, 2**31 - 1, -(2**31)])
+def test_one_index_out_of_range_is_found_among_many(bad: int, place: int, dtype: type) -> None:
+    matrix = csr(np.ones(5000, dtype), np.tile(np.arange(5, dtype=np.int32), 1000), np.arange(0, 5001, 5), (1000, 100))
+    matrix.indices[place] = bad
+    with pytest.raises(
+        ValueError, match=rf"`A` must be a valid CSR matrix; its indices must be in \[0, 100\), got {bad}"
+    ):
+        qi.as_sq_matrix(matrix)
+
+
+def test_indices_that_are_no_integers_are_refused() -> None:
+    with pytest.raises(ValueError, match="`indices` and `indptr` must be vectors of integers, got dtype float64"):
+        qi.as_sq_matrix(csr([1.0, 2.0], [0.0, 1.0], [0, 1, 2], (2, 3)))
+    with pytest.raises(ValueError, match="`indices` and `indptr` must be vectors of integers"):
+        qi.as_sq_matrix(csr([1.0, 2.0], [0, 1], [[0, 1, 2]], (2, 3)))
+
+
+@pytest.mark.parametrize("index_type", [np.int8, np.uint32, ">i4"])
+def test_indices_of_other_integer_types_are_converted(index_type: Any) -> None:
+    matrix = csr([3.0, 4.0], np.array([0, 2], dtype=index_type), np.array([0, 2, 2], dtype=index_type), (2, 3))
+    assert qi.as_sq_matrix(matrix).row_norms().tolist() == [5.0, 0.0]
+
+
+class _Foreign:
+    """Has one method of another library's matrix."""
+
+    def __init__(self, method: str) -> None:
+        setattr(self, method, dict)
+
+
+@pytest.mark.parametrize(
+    ("method", "remedy"),
+    [("tocsr", r"\.tocsr\(\)"), ("to_scipy_sparse", r"\.to_scipy_sparse\(\)"), ("collect", r"\.collect\(\)")],
+)
+def test_the_matrix_of_another_library_is_refused_with_its_remedy(method: str, remedy: str) -> None:
+    with pytest.raises(TypeError, match=rf"`A` must be a numpy array.*got .*_Foreign\. Convert it with `{remedy}`"):
+        qi.as_sq_matrix(_Foreign(method))
+
+
+def test_a_dask_graph_is_refused_unless_it_is_computed() -> None:
+    with pytest.raises(TypeError, match=r"If it fits in memory, convert it with `\.compute\(\)`"):
+        qi.as_sq_matrix(_Foreign("__dask_graph__"))
+
+
+def test_what_numpy_cannot_convert_is_refused_by_its_type() -> None:
+    class Stubborn:
+        def __array__(self, *args: Any, **options: Any) -> Any:
+            raise TypeError("no")
+
+    with pytest.raises(TypeError, match=r"got .*Stubborn\. It could not be converted \(no\)"):
+        qi.as_sq_matrix(Stubborn())
+    with pytest.raises(TypeError, match=r"got builtins\.object\. Convert it with its own method first"):
+        qi.as_sq_matrix(object())
 
 
 def test_csc_indices_out_of_range_are_refused() -> None:
@@ -184,6 +244,8 @@ def test_the_indices_of_a_query_are_checked_and_never_wrap(build: Any) -> None:
         ),
         ([1j], ValueError, r"`weights` must be real"),
         (["a"], ValueError, r"`weights` must be numeric"),
+        ([[1.0], [1.0, 2.0]], ValueError, "`weights` must be an array of numbers; setting an array element"),
+        (None, TypeError, "`weights` must be an array of numbers; got NoneType"),
     ],
 )
 def test_weights_that_give_no_law_are_refused(weights: Any, error: type[Exception], message: str) -> None:
@@ -206,3 +268,43 @@ def test_a_bad_source_of_randomness_is_refused_by_every_draw(rng: Any, error: ty
     ):
         with pytest.raises(error, match=r"`rng` must be an int >= 0, a numpy Generator"):
             draw()
+
+
+def storages(folder: Path) -> dict[str, Any]:
+    """Return QUARTERS, of shape (9, 12), in every storage that this layer makes of an array or a file."""
+    sparse = sp.csr_array(QUARTERS)
+    qi.save(folder / "dense", QUARTERS)
+    qi.save(folder / "csr", sparse)
+    given = [QUARTERS, np.asfortranarray(QUARTERS), QUARTERS[::-1][::-1, ::-1][:, ::-1], (4 * QUARTERS).astype(np.int8)]
+    given += [QUARTERS.astype(np.int16, order="F"), sparse, sp.csr_array((4 * QUARTERS).astype(np.int8))]
+    made = [qi.as_sq_matrix(one) for one in (*given, folder / "dense", folder / "csr")]
+    return {f"{place}: {A!r}": A for place, A in enumerate(made)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(8,), (10,), (13,), (13, 2), (1, 9), (), (9, 12, 1), (0,)])
+def test_a_factor_of_another_length_is_refused_by_every_storage(shape: Any, dtype: type, tmp_path: Path) -> None:
+    factor = np.ones(shape, dtype=dtype)
+    for name, A in storages(tmp_path).items():
+        with pytest.raises(ValueError, match=r"`X` must be .* one row for each of the 12 columns .*; got shape"):
+            pytest.fail(f"{name}: {A.matmul(factor)}")
+        with pytest.raises(ValueError, match=r"`Y` must be .* one row for each of the 9 rows .*; got shape"):
+            pytest.fail(f"{name}: {A.rmatmul(factor)}")
+
+
+def test_a_list_is_a_factor_too(tmp_path: Path) -> None:
+    for A in storages(tmp_path).values():
+        np.testing.assert_array_equal(A.matmul([1.0] * 12), A.matmul(np.ones(12)))
+        np.testing.assert_array_equal(A.rmatmul([1.0] * 9), A.rmatmul(np.ones(9)))
+
+
+@pytest.mark.parametrize(("size", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)])
+def test_blocks_of_no_rows_are_refused_by_every_storage(size: Any, error: type[Exception], tmp_path: Path) -> None:
+    for name, A in storages(tmp_path).items():
+        with pytest.raises(error, match=r"`rows_per_block` must be an integer >= 1; got"):
+            pytest.fail(f"{name}: {list(A.row_blocks(size))}")
+
+
+def test_indices_that_do_not_broadcast_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"`rows` and `cols` must have shapes .* broadcasts; got \(2,\) and \(3,\)"):
+        qi.as_sq_matrix(QUARTERS).query([0, 1], [0, 1, 2])

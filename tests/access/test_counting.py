@@ -92,3 +92,19 @@ def test_going_through_all_blocks_is_one_full_pass(sparse: qi.CountingMatrix) ->
     assert sparse.counts == AccessCounts()
     assert sum(block.shape[0] for _, block in blocks) == 9
     assert sparse.counts == AccessCounts(full_passes=1, entries_read=sparse.n_stored)
+
+
+def test_column_draws_of_an_implicit_matrix_count_what_was_computed() -> None:
+    X = np.where(QUARTERS == 0.0, 0.25, QUARTERS)
+    norms, rows = np.linalg.norm(X, axis=1), np.zeros(500, dtype=int)
+    entries = {"entry_function": lambda rows, cols: X[rows, cols], "entry_bound": np.abs(X).max()}
+    drawn = qi.ImplicitMatrix(norms, None, shape=X.shape, **entries)
+    read = qi.ImplicitMatrix(norms, lambda rows: sp.csr_array(X)[rows], shape=X.shape)
+    for A in (drawn, read):
+        counted = qi.CountingMatrix(qi.CountingMatrix(A))
+        before = A.entries_computed
+        counted.sample_cols(rows, rng=0)
+        assert counted.counts.column_draws == 500
+        assert counted.counts.entries_read == A.entries_computed - before
+    assert 12 <= read.entries_computed <= 24  # row 0 is scanned once for all draws, perhaps after one to learn its kind
+    assert drawn.entries_computed != 500 * 12

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import math
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from zoo import QUARTERS, ZOO, Specimen
 
 import qinspired as qi
-from qinspired.access import CSRMatrix, DenseMatrix
+from qinspired.access import CSRMatrix, DenseMatrix, _row_reader
 from qinspired.exceptions import ZeroMassError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def parts(X: Any) -> list[Any]:
     """Return all that a caller could see change."""
     if isinstance(X, list):
         return [copy.deepcopy(X)]
+    if hasattr(X, "columns"):
+        return [X.to_numpy().copy(), list(X.columns)]
     if not sp.issparse(X):
         return [X.copy(), X.dtype, X.flags.writeable]
     if X.format in ("csr", "csc", "bsr"):
@@ -75,6 +78,27 @@ def test_the_same_numbers_give_the_same_draws_in_every_storage(specimen: Specime
     np.testing.assert_array_equal(A.sample_cols(rows, rng=4), plain.sample_cols(rows, rng=4))
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize("block_entries", [1, 30, 8_000_000])
+def test_a_storage_that_only_reads_rows_draws_as_the_array_does(
+    is_sparse: bool, block_entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnlyRows(qi.RowStorage):
+        n_stored = property(lambda self: QUARTERS.size)  # noqa: ARG005
+        is_sparse = property(lambda self: is_sparse)  # noqa: ARG005
+
+        def _read_rows(self, rows: Any) -> Any:
+            return sp.csr_array(QUARTERS[rows]) if is_sparse else QUARTERS[rows]
+
+    A, plain = OnlyRows(QUARTERS.shape, np.float64), qi.as_sq_matrix(QUARTERS)
+    rows = plain.sample_rows(300, rng=1)
+    cols = np.arange(300) % 12
+    monkeypatch.setattr(_row_reader, "_BLOCK_ENTRIES", block_entries)
+    np.testing.assert_array_equal(A.sample_cols(rows, rng=2), plain.sample_cols(rows, rng=2))
+    np.testing.assert_array_equal(A.query(rows, cols), QUARTERS[rows, cols])
+    np.testing.assert_array_equal(A.rmatmul(QUARTERS), QUARTERS.T @ QUARTERS)
+
+
 @every_storage
 def test_products_are_those_of_the_matrix(specimen: Specimen, tmp_path: Path) -> None:
     A, X = qi.as_sq_matrix(specimen.build(tmp_path)), specimen.dense
@@ -106,6 +130,76 @@ def test_an_array_in_order_is_used_in_place(dtype: type) -> None:
     A = qi.as_sq_matrix(X)
     X[8, 1] = 2.5
     assert A.query([8], [1]) == [2.5]
+
+
+LAYOUTS = {
+    "Fortran order": np.asfortranarray,
+    "Fortran float32": lambda X: np.asfortranarray(X.astype(np.float32)),
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
+    "reversed": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "int8": lambda X: X.astype(np.int8),
+    "Fortran int16": lambda X: np.asfortranarray(X.astype(np.int16)),
+    "float16": lambda X: X.astype(np.float16),
+    "big-endian": lambda X: X.astype(">f8"),
+    "long double": lambda X: X.astype(np.longdouble),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_array_of_any_layout_and_type_is_used_in_place(layout: str) -> None:
+    X = LAYOUTS[layout](QUARTERS)
+    A = qi.as_sq_matrix(X)
+    X[8, 1] = 3.0
+    assert A.query([8], [1]) == [3.0]
+    assert A.rows([8])[0, 1] == 3.0
+
+
+def extra_bytes(X: Any) -> int:
+    """Return the most memory that an index takes on its way."""
+    qi.as_sq_matrix(X[: len(X) // 100] if isinstance(X, np.ndarray) else X[:100])  # compiled before it is watched
+    tracemalloc.start()
+    try:
+        qi.as_sq_matrix(X)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_index_of_an_array_takes_no_more_than_16_bytes_a_row(layout: str) -> None:
+    rows = 300_000
+    X = LAYOUTS[layout](np.tile(np.arange(1.0, 9.0), (rows, 1)))
+    assert extra_bytes(X) < 16 * rows + 3_000_000  # and pieces that are converted, which do not grow with the matrix
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int8])
+def test_the_index_of_a_csr_matrix_takes_nothing_for_an_entry(dtype: type) -> None:
+    rows, length = 100_000, 20
+    indices = np.tile(np.arange(length, dtype=np.int32), rows)
+    X = sp.csr_array((np.ones(len(indices), dtype), indices, np.arange(0, len(indices) + 1, length)), shape=(rows, 50))
+    assert extra_bytes(X) < 20 * rows + 3_000_000
+
+
+@pytest.mark.parametrize("index_type", [np.int32, np.int64])
+@pytest.mark.parametrize("pointer_type", [np.int32, np.int64])
+def test_the_indices_of_a_csr_matrix_are_not_copied_whatever_their_type(index_type: type, pointer_type: type) -> None:
+    X = sp.csr_array(QUARTERS)
+    X.indices, X.indptr = X.indices.astype(index_type), X.indptr.astype(pointer_type)
+    A = qi.as_sq_matrix(X)
+    assert isinstance(A, CSRMatrix)
+    assert np.shares_memory(A._indices, X.indices)
+    assert A._indices.dtype == index_type
+    assert A._indptr.dtype == np.int64
+
+
+def test_not_even_what_scipy_remembers_of_a_matrix_is_changed() -> None:
+    X = sp.csr_array(QUARTERS)
+    before = dict(vars(X))
+    A = qi.as_sq_matrix(X)
+    A.query([0], [0])
+    A.matmul(np.ones((12, 1)))
+    assert vars(X).keys() == before.keys()
+    assert all(vars(X)[name] is before[name] for name in before)
 
 
 def test_a_read_only_map_of_a_file_is_not_copied(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import oracles
 import pytest
@@ -12,7 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qinspired.kernels import _rows, csr_gather_rows, csr_row_norms, dense_gather_rows, dense_row_norms
+from qinspired.kernels import (
+    _columns,
+    _csr_rows,
+    _rows,
+    add_squares_of_columns,
+    csr_find,
+    csr_gather_rows,
+    csr_row_norms,
+    csr_sample_cols,
+    csr_scan,
+    dense_gather_rows,
+    dense_row_norms,
+    dense_sample_cols,
+    norms_of_totals,
+)
+
+# Without the JIT an infinity times a mask of zero warns; the row is then summed again without the mask.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered in scalar:RuntimeWarning")
 
 EXAMPLES = settings(max_examples=100, deadline=None, derandomize=True)
 FINITE = st.floats(-1e300, 1e300)
@@ -127,23 +144,140 @@ def test_work_done_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_array_equal(sp.csr_array(triple, shape=X.shape).toarray(), X[rows])
 
 
-@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="one thread only without the JIT")
-def test_norms_and_rows_are_the_same_on_one_thread_and_on_two(threads: None) -> None:
-    X, rows = random_matrix((300, 101)), np.arange(300)[::-1].copy()
+def scan(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> tuple[tuple[int, int, int], np.ndarray]:
+    norms = np.full(len(indptr) - 1, -1.0)
+    return csr_scan(data, indices, indptr, 0, len(norms), norms), norms
+
+
+def naive_scan(indices: np.ndarray, indptr: np.ndarray) -> tuple[int, int, int]:
+    disorder = 0
+    for low, high in itertools.pairwise(indptr.tolist()):
+        disorder += sum(int(indices[p] <= indices[p - 1]) for p in range(low + 1, high))
+    return min([0, *indices.tolist()]), max([0, *indices.tolist()]), disorder
+
+
+LENGTHS = st.lists(st.one_of(st.integers(0, 4), st.integers(0, 40)), min_size=1, max_size=12)
+
+
+@EXAMPLES
+@given(LENGTHS, st.integers(0, 2**32), st.sampled_from([np.int32, np.int64]), st.sampled_from([np.float32, np.float64]))
+def test_a_scan_sees_the_range_and_the_order_of_any_indices(
+    lengths: list[int], seed: int, index_type: type, dtype: type
+) -> None:
+    rng = np.random.default_rng(seed)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indices = rng.integers(-2, 60, size=indptr[-1]).astype(index_type)
+    for low, high in itertools.pairwise(indptr.tolist()):
+        if rng.random() < 0.7:
+            indices[low:high] = low + np.arange(high - low)
+    data = rng.standard_normal(len(indices)).astype(dtype)
+    found, norms = scan(data, indices, indptr)
+    assert found == naive_scan(indices, indptr)
+    np.testing.assert_allclose(norms, csr_row_norms(data, indptr), rtol=40 * EPS)
+
+
+def test_a_scan_of_groups_of_any_size_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.concatenate([rng.poisson(10, 700), [0, 20_000, 0, 3], rng.poisson(3, 600), np.zeros(300, int)])
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indices = np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths)
+    data = rng.standard_normal(len(indices))
+    found, norms = scan(data, indices, indptr)
+    assert found == (0, 19_999, 0)
+    np.testing.assert_allclose(norms, csr_row_norms(data, indptr), rtol=100 * EPS)
+    for row in (0, 300, 701, 703):
+        swapped = indices.copy()
+        swapped[indptr[row] : indptr[row] + 2] = swapped[indptr[row] : indptr[row] + 2][::-1]
+        assert scan(data, swapped, indptr)[0][2] == naive_scan(swapped, indptr)[2] == 1
+    monkeypatch.setattr(_rows, "_CHUNK_ENTRIES", 50)
+    again, chunked = scan(data, indices, indptr)
+    assert again == found
+    np.testing.assert_array_equal(chunked, norms)
+
+
+@pytest.mark.parametrize("row", [0, 3, 8])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e200])
+def test_what_is_wrong_in_one_short_row_leaves_its_neighbours_alone(bad: float, row: int) -> None:
+    indptr = np.arange(0, 28, 3)
+    data, indices = np.ones(27), np.tile(np.arange(3), 9)
+    data[3 * row + 1] = bad
+    wanted = np.full(9, math.sqrt(3.0))
+    wanted[row] = bad if bad == 1e200 else math.nan
+    np.testing.assert_allclose(scan(data, indices, indptr)[1], wanted, rtol=2 * EPS)
+
+
+def test_a_scan_may_start_and_stop_anywhere() -> None:
+    X = random_matrix((40, 30))
     matrix = csr(X)
-    results = []
-    for n_threads in (1, 2):
-        numba.set_num_threads(n_threads)
-        results.append((dense_row_norms(X), csr_row_norms(matrix.data, matrix.indptr), dense_gather_rows(X, rows)))
-    for serial, parallel in zip(*results, strict=True):
-        np.testing.assert_array_equal(serial, parallel)
-    np.testing.assert_array_equal(results[1][2], X[rows])
+    norms = np.full(40, -1.0)
+    assert csr_scan(matrix.data, matrix.indices, matrix.indptr, 11, 25, norms) == (0, 29, 0)
+    np.testing.assert_allclose(norms[11:25], oracles.row_norms(X[11:25]), rtol=30 * EPS)
+    assert (norms[:11] == -1.0).all()
+    assert (norms[25:] == -1.0).all()
 
 
-@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="one thread only without the JIT")
-def test_a_nan_is_found_on_two_threads(threads: None) -> None:
-    numba.set_num_threads(2)
-    X = np.ones((200, 100))
-    X[150, 99] = math.nan
-    assert np.flatnonzero(np.isnan(dense_row_norms(X))).tolist() == [150]
-    assert np.flatnonzero(np.isnan(csr_row_norms(csr(X).data, csr(X).indptr))).tolist() == [150]
+def test_a_scan_of_many_short_rows_is_that_of_the_naive_twin() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.poisson(10, 5000)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    indices = rng.integers(-5, 100, indptr[-1])
+    data = rng.standard_normal(len(indices))
+    found, norms = scan(data, indices, indptr)
+    assert found == naive_scan(indices, indptr)
+    rows = [data[low:high] for low, high in itertools.pairwise(indptr)]
+    np.testing.assert_allclose(norms, [np.linalg.norm(row) for row in rows], rtol=100 * EPS)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5000), (5000, 3), (40, 30)])
+def test_squares_added_column_by_column_give_the_norms(
+    shape: tuple[int, int], dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = random_matrix(shape, dtype)
+    wanted = oracles.row_norms(X)
+    for chunk in (_rows._CHUNK_ENTRIES, 100):
+        monkeypatch.setattr(_rows, "_CHUNK_ENTRIES", chunk)
+        totals = np.zeros(shape[0])
+        add_squares_of_columns(np.ascontiguousarray(X.T), totals)
+        unsafe = norms_of_totals(totals)
+        np.testing.assert_allclose(totals, wanted, rtol=shape[1] * EPS)
+        np.testing.assert_array_equal(unsafe, np.flatnonzero(wanted == 0.0))
+
+
+def test_sums_out_of_range_are_named() -> None:
+    totals = np.array([4.0, 0.0, 1e-290, math.nan, math.inf, 1e305, 1e-270])
+    assert norms_of_totals(totals).tolist() == [1, 2, 3, 4, 5]
+    assert totals[0] == 2.0
+
+
+@pytest.mark.parametrize("index_type", [np.int32, np.int64])
+def test_entries_are_found_where_they_are_stored_and_nowhere_else(index_type: type) -> None:
+    X = random_matrix((20, 15))
+    matrix = csr(X)
+    rows, cols = (part.ravel() for part in np.indices(X.shape))
+    places = csr_find(matrix.indices.astype(index_type), matrix.indptr, rows, cols)
+    found = np.where(places >= 0, matrix.data[places], 0.0)
+    np.testing.assert_array_equal(found, X.ravel())
+    assert (np.sort(places[places >= 0]) == np.arange(matrix.nnz)).all()
+    assert csr_find(matrix.indices, matrix.indptr, rows[:0], cols[:0]).shape == (0,)
+
+
+def test_draws_from_rows_that_were_read_are_those_from_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, key = random_matrix((30, 12)), np.uint64(5)
+    rows = np.random.default_rng(1).integers(0, 30, 200)
+    rows = rows[X[rows].any(axis=1)]
+    whole = dense_sample_cols(X, rows, key)
+    matrix = csr(X)
+    np.testing.assert_array_equal(whole, csr_sample_cols(matrix.data, matrix.indices, matrix.indptr, rows, key))
+    positions = np.arange(3, len(rows), 7)
+    distinct, place = np.unique(rows[positions], return_inverse=True)
+    triple = csr_gather_rows(matrix.data, matrix.indices, matrix.indptr, distinct)
+    for chunk in (_columns._CHUNK_ENTRIES, 5):
+        monkeypatch.setattr(_columns, "_CHUNK_ENTRIES", chunk)
+        np.testing.assert_array_equal(dense_sample_cols(X[distinct], place, key, positions), whole[positions])
+        np.testing.assert_array_equal(csr_sample_cols(*triple, place, key, positions), whole[positions])
+
+
+def test_the_masks_of_short_rows_keep_as_many_entries_as_the_row_has() -> None:
+    assert [int(mask.sum()) for mask in _csr_rows._MASKS] == list(range(_csr_rows._WIDTH + 1))
+    assert all((np.diff(mask) <= 0).all() for mask in _csr_rows._MASKS)
