@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_indices
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RowCombination"]
 
-_PROPOSALS_PER_ROUND = 256
+# The first round is for the draws at oversampling 8, later ones follow what was accepted. On an implicit matrix with
+# r = 1,190, one proposal took 1.0 ms, 64 took 2.6 ms and 256 took 6.7 ms. Blocks of entries stay below 32 MB.
+_FIRST_OVERSAMPLING = 8
+_LEAST_PROPOSALS, _MOST_PROPOSALS = 64, 4096
+_BLOCK_ENTRIES = 4_000_000
 _LARGEST_OVERSAMPLING = 1e7
 
 
@@ -45,8 +49,7 @@ class RowCombination:
 
     References
     ----------
-    .. [1] N.-H. Chia, A. Gilyen, T. Li, H.-H. Lin, E. Tang, C. Wang, "Sampling-based sublinear low-rank
-       matrix
+    .. [1] N.-H. Chia, A. Gilyen, T. Li, H.-H. Lin, E. Tang, C. Wang, "Sampling-based sublinear low-rank matrix
        arithmetic framework for dequantizing quantum machine learning", STOC 2020.
     """
 
@@ -62,15 +65,21 @@ class RowCombination:
     def query(self, cols: npt.ArrayLike) -> Float64Array:
         """Return the entries at `cols`, of shape (len(cols),)."""
         cols = check_indices(cols, self.size, "cols")
-        block = self.source.query(self.rows[:, None], cols[None, :])
-        return self.coefficients @ block.astype(np.float64)
+        values = np.empty(len(cols))
+        step = max(1, _BLOCK_ENTRIES // max(1, len(self.rows)))
+        for start in range(0, len(cols), step):
+            block = self.source.query(self.rows[:, None], cols[None, start : start + step])
+            values[start : start + step] = self.coefficients @ block.astype(np.float64)
+        return values
 
     def to_array(self) -> Float64Array:
         """Return the whole vector, of shape (n,); reads r rows."""
-        block = self.source.rows(self.rows)
-        if sp.issparse(block):
-            return np.asarray(block.T @ self.coefficients, dtype=np.float64)
-        return self.coefficients @ block.astype(np.float64)
+        total = np.zeros(self.size)
+        step = max(1, _BLOCK_ENTRIES // self.size)
+        for start in range(0, len(self.rows), step):
+            block = self.source.rows(self.rows[start : start + step])
+            total += block.astype(np.float64).T @ self.coefficients[start : start + step]
+        return total
 
     def sample(self, n_draws: int, rng: RNGLike = None) -> tuple[IntArray, int]:
         """Draw positions j with probability x_j^2 / |x|^2 by rejection.
@@ -106,13 +115,16 @@ class RowCombination:
         n_accepted = n_proposals = 0
         used = np.flatnonzero(masses)
         rows, coefficients = self.rows[used], coefficients[used]
+        most = min(max(_BLOCK_ENTRIES // len(used), 1), _MOST_PROPOSALS)
         while n_accepted < n_draws:
-            picks = generator.choice(len(used), size=_PROPOSALS_PER_ROUND, p=masses[used] / total)
+            phi = (n_proposals + _FIRST_OVERSAMPLING) / (n_accepted + 1)
+            size = min(max(math.ceil(1.2 * phi * (n_draws - n_accepted)), _LEAST_PROPOSALS), most)
+            picks = generator.choice(len(used), size=size, p=masses[used] / total)
             cols = self.source.sample_cols(rows[picks], generator)
             block = self.source.query(rows[:, None], cols[None, :]).astype(np.float64)
             terms = coefficients[:, None] * block / largest
             bound = len(used) * (terms**2).sum(axis=0)
-            keep = generator.random(_PROPOSALS_PER_ROUND) * bound < terms.sum(axis=0) ** 2
+            keep = generator.random(size) * bound < terms.sum(axis=0) ** 2
             # Proposals after the one that fills the request are not counted, so that the ratio is unbiased.
             needed = n_draws - n_accepted
             hits = np.flatnonzero(keep)
@@ -120,7 +132,7 @@ class RowCombination:
                 n_proposals += int(hits[needed - 1]) + 1
                 hits = hits[:needed]
             else:
-                n_proposals += _PROPOSALS_PER_ROUND
+                n_proposals += size
             accepted.append(cols[hits])
             n_accepted += len(hits)
             if n_proposals > _LARGEST_OVERSAMPLING * (n_accepted + 1):

@@ -6,14 +6,17 @@ from qinspired.problems._linear_system import LinearSystem, linear_system, linea
 from qinspired.problems._low_rank import LowRankProblem, low_rank_matrix
 from qinspired.problems._ratings import RatingsProblem, ratings
 from qinspired.problems._spectra import singular_spectrum
+from qinspired.problems._virtual import VirtualLowRankProblem, virtual_low_rank_matrix
 
 __all__ = [
     "LinearSystem",
     "LowRankProblem",
     "RatingsProblem",
+    "VirtualLowRankProblem",
     "linear_system",
     "linear_system_cell",
     "low_rank_matrix",
     "ratings",
     "singular_spectrum",
+    "virtual_low_rank_matrix",
 ]

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from zoo import QUARTERS
 
 import qinspired as qi
-from qinspired.access import _combination
+from qinspired.access import ForwardingMatrix, _combination
 from qinspired.exceptions import ZeroMassError
 
 ROWS = np.array([0, 8, 2, 0, 3])
@@ -85,3 +85,27 @@ def test_float32_rows_are_combined_in_float64() -> None:
     difference = qi.RowCombination(qi.as_sq_matrix(X), np.array([0, 1]), np.array([1e10, -1e10]))
     assert difference.to_array().dtype == difference.query([1]).dtype == np.float64
     assert difference.query([0, 1]).tolist() == [0.0, -1e10 * 2.0**-20]
+
+
+@pytest.mark.parametrize("build", [np.asarray, sp.csr_array], ids=["dense", "csr"])
+def test_many_rows_and_long_ones_are_read_in_blocks(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_combination, "_BLOCK_ENTRIES", 100)
+    rng = np.random.default_rng(0)
+    X, coefficients = rng.standard_normal((40, 30)), rng.standard_normal(20)
+    rows, largest = rng.integers(40, size=20), [0]
+
+    class Watched(ForwardingMatrix):
+        def rows(self, rows: Any) -> Any:
+            largest.append(30 * len(rows))
+            return super().rows(rows)
+
+        def query(self, rows: Any, cols: Any) -> Any:
+            values = super().query(rows, cols)
+            largest.append(values.size)
+            return values
+
+    combination = qi.RowCombination(Watched(qi.as_sq_matrix(build(X))), rows, coefficients)
+    np.testing.assert_allclose(combination.to_array(), coefficients @ X[rows], atol=1e-12)
+    np.testing.assert_allclose(combination.query(np.arange(30)), coefficients @ X[rows], atol=1e-12)
+    assert max(largest) <= 100
+    assert combination.query([]).shape == (0,)
