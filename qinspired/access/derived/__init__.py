@@ -1,0 +1,1 @@
+"""Matrices made of other matrices: sums, products, transposes, centred ones."""
