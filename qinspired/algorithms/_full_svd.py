@@ -9,6 +9,7 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
+from qinspired.algorithms._excess import resolution
 from qinspired.algorithms._results import ErrorEstimate
 from qinspired.algorithms._ritz import Ritz, complete_orthonormal, orthonormal, ritz_pairs
 
@@ -20,6 +21,7 @@ __all__ = ["exact_low_rank", "randomized_low_rank", "scaled_passes"]
 
 _OVERSAMPLING = 8
 _MAX_ITERATIONS = 60
+_BLOCK_ENTRIES = 4_000_000
 
 # A sparse matrix below this many cells is solved as a dense one by LAPACK, above by ARPACK.
 _DENSE_CELLS = 20_000_000
@@ -34,13 +36,15 @@ def exact_low_rank(A: CountingMatrix, rank: int) -> tuple[FloatArray, Float64Arr
         start = np.random.default_rng(0).standard_normal(min(m, n))  # ARPACK's own start is unseeded
         _, values, components = scipy.sparse.linalg.svds(block / norm, k=rank, v0=start)
         values, components = values[::-1], components[::-1]
+        rest = max(0.0, 1.0 - float(values.astype(np.float64) @ values.astype(np.float64)))
     else:
         dense = block.toarray() if sp.issparse(block) else block
         _, values, components = scipy.linalg.svd(
             dense / norm, full_matrices=False, check_finite=False, overwrite_a=True
         )
+        left_out = values[rank:].astype(np.float64)
+        rest = float(left_out @ left_out)  # 1 less the others would be rounding where the error is small
         values, components = values[:rank], components[:rank]
-    rest = max(0.0, 1.0 - float(values.astype(np.float64) @ values.astype(np.float64)))
     error = float(np.sqrt(rest))
     return (
         np.ascontiguousarray(components),
@@ -87,6 +91,9 @@ def randomized_low_rank(
         excess = _power_excess(rest, left, gain, _noise_floor(A))
         if excess.high <= tolerance or gain <= _noise_floor(A):
             break
+    # A step squares the singular values twice: directions may be lost in rounding that A itself resolves.
+    if len(pairs.values) < width and not _is_all_of(A, V[:, :rank]):
+        excess = ErrorEstimate(np.inf, 0.0, np.inf)
     error = float(np.sqrt(rest))
     values = np.zeros(rank)
     values[: min(rank, len(pairs.values))] = np.sqrt(pairs.values[:rank]) * A.frobenius_norm
@@ -97,6 +104,16 @@ def randomized_low_rank(
         ErrorEstimate(error, float(np.sqrt(max(rest - floor, 0.0))), float(np.sqrt(rest + floor)), 1.0),
         excess,
     )
+
+
+def _is_all_of(A: CountingMatrix, V: FloatArray) -> bool:
+    """Say whether A V V^T is A to working precision, by the residuals of its rows in float64."""
+    basis = np.linalg.qr(V.astype(np.float64))[0]
+    rest = 0.0
+    for _, block in A.row_blocks(max(1, _BLOCK_ENTRIES // A.shape[1])):
+        rows = (block if isinstance(block, np.ndarray) else block.toarray()).astype(np.float64) / A.frobenius_norm
+        rest += float(np.linalg.norm(rows - (rows @ basis) @ basis.T)) ** 2
+    return rest <= resolution(V) ** 2
 
 
 def _noise_floor(A: CountingMatrix) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
-from qinspired.access import SampleQueryMatrix, as_sq_matrix
+from qinspired.access import SampleQueryMatrix, as_sq_matrix, base_of
 from qinspired.algorithms._approximation import LowRankApproximation
 from qinspired.algorithms._certificates import effective_directions, root_mean_interval
 from qinspired.algorithms._excess import (
@@ -20,9 +20,11 @@ from qinspired.algorithms._excess import (
     excess_estimate,
     influence,
     longest_rows,
+    resolution,
     unless_refuted,
 )
 from qinspired.algorithms._full_svd import exact_low_rank, randomized_low_rank
+from qinspired.algorithms._implicit_low_rank import implicit_low_rank, reads_whole_rows
 from qinspired.algorithms._results import CostMeter, ErrorEstimate
 from qinspired.algorithms._ritz import (
     Ritz,
@@ -38,10 +40,11 @@ from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, RNGLike
     from qinspired.access import CountingMatrix
+    from qinspired.algorithms._implicit_approximation import ImplicitApproximation
 
 __all__ = ["low_rank"]
 
-_METHODS = ("auto", "gram", "krylov", "randomized", "exact")
+_METHODS = ("auto", "gram", "krylov", "fkv", "randomized", "exact")
 
 # Extra directions kept beside the k wanted; with 6 the block is 16 wide at k = 10, one AVX-512 register of float32.
 _OVERSAMPLING = 6
@@ -70,12 +73,15 @@ _DENSE_RATE = {4: 8e10, 8: 4e10}
 _SPARSE_RATE = 4e9
 _LAPACK_RATE = 1e10
 _SAMPLING_OVERHEAD, _PASSES_OVERHEAD = 1.2e-2, 2e-3
+
+# Stored entries up to which "auto" ends with the exact solver if nothing else is certified: minutes at most.
+_EXACT_ENTRIES = 10**8
 _PASS_PAIRS = 4  # passes over A and A^T that power iterations take at tolerances of 5 to 0.3 %
 
 
 def low_rank(
     A: Any, rank: int, *, tolerance: float = 0.01, method: str = "auto", rng: RNGLike = None
-) -> LowRankApproximation:
+) -> LowRankApproximation | ImplicitApproximation:
     """Projection A V V^T of a matrix on k directions, within a tolerance of the best and certified.
 
     Parameters
@@ -87,17 +93,19 @@ def low_rank(
     tolerance : float, default=0.01
         Largest relative excess of |A - A V V^T|_F over the best error with rank k, in (0, 1). It is a promise: while
         the upper end of the certificate exceeds it, more rows are drawn, and at last all rows are used.
-    method : {"auto", "gram", "krylov", "randomized", "exact"}, default="auto"
+    method : {"auto", "gram", "krylov", "fkv", "randomized", "exact"}, default="auto"
         "gram" takes the eigenvectors of a Gram matrix of drawn rows, "krylov" a warm-started block Krylov iteration
-        on them, "randomized" power iterations on all of A, "exact" LAPACK's SVD. "auto" takes the one it predicts to
-        be fastest. With a method pinned by name, a tolerance that is not certified raises a warning.
+        on them, "fkv" drawn entries of drawn rows, "randomized" power iterations on all of A, "exact" LAPACK's SVD.
+        "auto" takes the one it predicts to be fastest, and "fkv" for an `ImplicitMatrix` whose rows are too long to be
+        read whole. With "fkv", or a method pinned by name, a tolerance that is not certified raises a warning.
     rng : int, Generator, SeedSequence or None
         Source of the randomness.
 
     Returns
     -------
-    LowRankApproximation
-        With `components`, `singular_values`, `error`, `excess`, `method`, `status`, `stats`, `project`, `explain`.
+    LowRankApproximation, or ImplicitApproximation from "fkv"
+        With `components`, `singular_values`, `error`, `excess`, `method`, `status`, `stats`, `project`, `explain`. An
+        implicit one is a map A -> A[:, cols] G A[rows], and forms components only where they are small enough.
 
     Raises
     ------
@@ -151,6 +159,8 @@ def low_rank(
         raise ZeroMassError("`A` must have a non-zero entry: the best approximation of a zero matrix is any.")
     meter = CostMeter(matrix, built_index=built_index)
     chosen = _choose(meter.matrix, rank, tolerance) if method == "auto" else method
+    if chosen == "fkv":
+        return implicit_low_rank(matrix, meter, rank, tolerance, generator)
     start: FloatArray | None = None
     status = ""
     if chosen in ("gram", "krylov"):
@@ -172,13 +182,17 @@ def low_rank(
     if chosen == "randomized":
         components, values, error, excess = randomized_low_rank(meter.matrix, rank, tolerance, generator, start)
         status += f"{meter.matrix.counts.full_passes} passes over all rows"
-        if excess.high > tolerance:
+        if excess.high > tolerance and method == "auto" and matrix.n_stored <= _EXACT_ENTRIES:
+            status += f", after which the excess may still be {excess.high:.3g}; "
+            chosen = "exact"
+        elif excess.high > tolerance:
             status += f", after which the excess may still be {excess.high:.3g}; use method='exact'"
             warnings.warn(f"low_rank: {status}.", ToleranceNotMetWarning, stacklevel=2)
-    else:
+    if chosen == "exact":
         components, values, error, excess = exact_low_rank(meter.matrix, rank)
+        predicted = method == "auto" and not status
         status += "the exact solver was used"
-        if method == "auto":
+        if predicted:
             status += ": it is predicted to be the fastest on this matrix"
     return LowRankApproximation(components, values, error, excess, chosen, status, meter.read(), matrix)
 
@@ -205,17 +219,26 @@ def _predicted_draws(rank: int, tolerance: float) -> int:
     return max(math.ceil(_MARGIN * rank / (2.0 * tolerance)) + 2 * rank, 4 * (rank + _OVERSAMPLING), _FIRST_LEVEL)
 
 
+def _rate(A: SampleQueryMatrix) -> float:
+    return _SPARSE_RATE if A.is_sparse else _DENSE_RATE[A.dtype.itemsize]
+
+
 def _choose(A: CountingMatrix, rank: int, tolerance: float) -> str:
     """Return the method with the least predicted time."""
     m, n = A.shape
+    # Asked first: to count the stored entries of an implicit matrix, a row of it is read.
+    if not reads_whole_rows(A):
+        return "fkv"
     width = rank + _OVERSAMPLING
-    rate = _SPARSE_RATE if A.is_sparse else _DENSE_RATE[A.dtype.itemsize]
+    rate = _rate(A)
+    # A centred sparse matrix has dense rows, but products at the cost of sparse ones.
+    multiplied = getattr(base_of(A), "multiplied", A)
     draws = _predicted_draws(rank, tolerance)
     per_row = A.n_stored / m
     seconds = {
         "exact": (4.0 * m * n * min(m, n) + 10.0 * min(m, n) ** 3) / _LAPACK_RATE,
         "randomized": _PASSES_OVERHEAD
-        + 4.0 * A.n_stored * width * _PASS_PAIRS / rate
+        + 4.0 * multiplied.n_stored * width * _PASS_PAIRS / _rate(multiplied)
         + 10.0 * (m + n) * width**2 / _LAPACK_RATE,
     }
     if draws <= m / 3:
@@ -249,20 +272,20 @@ def _from_drawn_rows(A: CountingMatrix, rank: int, tolerance: float, method: str
             pairs = _one_krylov_step(first, pairs.vectors, width)
     second = [draw_batch(A, n_draws_of(first), rng)]
     held_out = HeldOutRows(*gather_rows(A, A.sample_rows(HELD_OUT_ROWS, rng)))
-    longest, shares = longest_rows(A)
+    longest, shares = longest_rows(A, rng)
     solve = _solve_by_gram if method == "gram" else _solve_by_krylov
     while True:
         split = solve(first, second, pairs.vectors, rank, width)
         n_draws = n_draws_of(first + second)
         vectors = complete_orthonormal(orthonormal(split.joint.vectors[:, :rank]), rank, rng)
         cosines = held_out.times(vectors)
-        sines = np.maximum(1.0 - (cosines**2).sum(axis=1), 0.0)
+        sines, floor = held_out.sines(vectors, cosines), resolution(vectors)
         directions = effective_directions(influence(held_out, cosines, split.joint, rank, n_draws), n_draws)
         relative_variance = 4.0 / directions
         in_sample = 1.0 - float(split.joint.values[:rank].sum())
-        excess = excess_estimate(split.loss, in_sample, n_draws, sines, relative_variance, A)
+        excess = excess_estimate(split.loss, in_sample, n_draws, sines, relative_variance, floor)
         seen = shares @ np.maximum(1.0 - (longest.times(vectors) ** 2).sum(axis=1), 0.0)
-        if max(float(seen), float(sines.max())) > 64.0 * float(np.finfo(A.dtype).eps):
+        if max(float(seen), float(sines.max())) > floor:
             excess = unless_refuted(excess, in_sample, split.loss, sines, float(seen), n_draws)
         wanted = min(math.ceil(n_draws * min(max(1.2 * excess.high / tolerance, _LEAST_GROWTH), 8.0)), limit)
         # The halves stay equal: a small one would judge and be judged by too few rows.
