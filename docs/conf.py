@@ -88,7 +88,7 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
 }
 
-_MODULES = ("baselines", "datasets", "exceptions", "metrics", "problems", "reference")
+_MODULES = ("baselines", "datasets", "exceptions", "metrics", "problems", "reference", "testing")
 
 
 def _public_names() -> dict[str, str]:
@@ -134,7 +134,8 @@ def _escape_bars(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Register the role of single backquotes, and the bars of norms, before numpydoc reads the docstrings."""
+    """Register the role of single backquotes, and the escape of bars after numpydoc."""
     app.add_role("qinspired", _backquoted)
-    app.connect("autodoc-process-docstring", _escape_bars, priority=400)
+    # After numpydoc, at 500, which adds the docstrings of properties.
+    app.connect("autodoc-process-docstring", _escape_bars, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

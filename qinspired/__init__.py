@@ -11,13 +11,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qinspired import baselines, datasets, exceptions, metrics, problems, reference
-    from qinspired.access import AliasTable, CountingMatrix, RowCombination, SampleQueryMatrix, as_sq_matrix
+    from qinspired import baselines, datasets, exceptions, metrics, problems, reference, testing
+    from qinspired.access import (
+        AliasTable,
+        CountingMatrix,
+        DynamicMatrix,
+        DynamicSampler,
+        ImplicitMatrix,
+        IndexedMatrix,
+        NormEstimate,
+        OversampledMatrix,
+        RowCombination,
+        RowStorage,
+        SampleQueryMatrix,
+        SampleQueryVector,
+        ShardedMatrix,
+        add,
+        as_sq_matrix,
+        centred,
+        combine_rows,
+        multiply,
+        transpose,
+        vstack,
+    )
+    from qinspired.access import open_matrix as open  # noqa: A004 - as in zarr, the verb of the pair save and open
+    from qinspired.access import save_matrix as save
     from qinspired.algorithms import (
         Cost,
         ErrorEstimate,
+        Estimate,
+        ImplicitApproximation,
         LeastSquaresSolution,
         LowRankApproximation,
+        estimate_bilinear_form,
+        estimate_inner_product,
+        estimate_norm,
+        estimate_trace,
         least_squares,
         low_rank,
     )
@@ -28,48 +57,97 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "AliasTable": "access",
     "CountingMatrix": "access",
+    "DynamicMatrix": "access",
+    "DynamicSampler": "access",
+    "ImplicitMatrix": "access",
+    "IndexedMatrix": "access",
+    "NormEstimate": "access",
+    "OversampledMatrix": "access",
     "RowCombination": "access",
+    "RowStorage": "access",
     "SampleQueryMatrix": "access",
+    "SampleQueryVector": "access",
+    "ShardedMatrix": "access",
+    "add": "access",
     "as_sq_matrix": "access",
+    "centred": "access",
+    "combine_rows": "access",
+    "multiply": "access",
+    "open": "access",
+    "save": "access",
+    "transpose": "access",
+    "vstack": "access",
     "Cost": "algorithms",
     "ErrorEstimate": "algorithms",
+    "Estimate": "algorithms",
+    "ImplicitApproximation": "algorithms",
     "LeastSquaresSolution": "algorithms",
     "LowRankApproximation": "algorithms",
+    "estimate_bilinear_form": "algorithms",
+    "estimate_inner_product": "algorithms",
+    "estimate_norm": "algorithms",
+    "estimate_trace": "algorithms",
     "least_squares": "algorithms",
     "low_rank": "algorithms",
     "SampledRecommender": "estimators",
     "SampledRidge": "estimators",
     "SampledSVD": "estimators",
 }
-_MODULES = ("baselines", "datasets", "exceptions", "metrics", "problems", "reference")
+# Public names that would hide a builtin in the module that makes them.
+_MADE_AS = {"open": "open_matrix", "save": "save_matrix"}
+_MODULES = ("baselines", "datasets", "exceptions", "metrics", "problems", "reference", "testing")
 
 __all__ = [
     "AliasTable",
     "Cost",
     "CountingMatrix",
+    "DynamicMatrix",
+    "DynamicSampler",
     "ErrorEstimate",
+    "Estimate",
+    "ImplicitApproximation",
+    "ImplicitMatrix",
+    "IndexedMatrix",
     "LeastSquaresSolution",
     "LowRankApproximation",
+    "NormEstimate",
+    "OversampledMatrix",
     "RowCombination",
+    "RowStorage",
     "SampleQueryMatrix",
+    "SampleQueryVector",
     "SampledRecommender",
     "SampledRidge",
     "SampledSVD",
+    "ShardedMatrix",
+    "add",
     "as_sq_matrix",
     "baselines",
+    "centred",
+    "combine_rows",
     "datasets",
+    "estimate_bilinear_form",
+    "estimate_inner_product",
+    "estimate_norm",
+    "estimate_trace",
     "exceptions",
     "least_squares",
     "low_rank",
     "metrics",
+    "multiply",
+    "open",
     "problems",
     "reference",
+    "save",
+    "testing",
+    "transpose",
+    "vstack",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        value = getattr(importlib.import_module(f"qinspired.{_HOME[name]}"), name)
+        value = getattr(importlib.import_module(f"qinspired.{_HOME[name]}"), _MADE_AS.get(name, name))
     elif name in _MODULES:
         value = importlib.import_module(f"qinspired.{name}")
     else:
