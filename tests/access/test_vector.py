@@ -238,6 +238,7 @@ def test_queries_of_a_combination_in_blocks_are_those_at_once(monkeypatch: pytes
     cols = np.array([11, 0, 3, 3, 7])
     at_once = vector.query(cols), vector.probabilities(cols)
     monkeypatch.setattr("qinspired.access._vector._BLOCK_ENTRIES", 10)
+    monkeypatch.setattr("qinspired.access._combination._BLOCK_ENTRIES", 10)
     np.testing.assert_array_equal(vector.query(cols), at_once[0])
     np.testing.assert_array_equal(vector.probabilities(cols), at_once[1])
     assert vector.query([]).shape == vector.probabilities([]).shape == (0,)

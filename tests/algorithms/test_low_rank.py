@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
 
 import qinspired as qi
+from qinspired.algorithms import _full_svd, _low_rank
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 
@@ -274,3 +275,16 @@ def test_an_error_near_rounding_is_never_certified_falsely(rng, method, dtype, t
     assert excess <= approx.excess.high + 1e-5
     if method == "auto":
         assert approx.excess.high <= 0.1
+
+
+def test_what_is_too_large_to_be_checked_or_solved_exactly_is_reported_as_unknown(rng, monkeypatch):
+    # Of rank 5 to rounding, fewer than the directions that are kept.
+    X = (rng.standard_normal((900, 5)) @ rng.standard_normal((5, 700))).astype(np.float32)
+    assert qi.low_rank(X, 5, method="randomized", rng=0).excess.high == 0.0
+    monkeypatch.setattr(_full_svd, "_CHECKED_CELLS", 1000)
+    assert qi.low_rank(X, 5, method="exact", rng=0).excess.high == 0.0
+    monkeypatch.setattr(_low_rank, "_choose", lambda *_: "randomized")
+    assert qi.low_rank(X, 5, rng=0).method == "exact"
+    monkeypatch.setattr(_low_rank, "_EXACT_ENTRIES", 1000)
+    with pytest.warns(ToleranceNotMetWarning, match="may still be inf; use method='exact'"):
+        assert qi.low_rank(X, 5, rng=0).excess.high == np.inf
