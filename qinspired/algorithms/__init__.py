@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from qinspired.algorithms._approximation import LowRankApproximation
+from qinspired.algorithms.approximation._approximation import LowRankApproximation
 from qinspired.algorithms._estimates import (
     estimate_bilinear_form,
     estimate_inner_product,
     estimate_norm,
     estimate_trace,
 )
-from qinspired.algorithms._implicit_approximation import ImplicitApproximation
+from qinspired.algorithms.approximation._implicit_approximation import ImplicitApproximation
 from qinspired.algorithms._least_squares import least_squares
-from qinspired.algorithms._low_rank import low_rank
+from qinspired.algorithms.approximation._low_rank import low_rank
 from qinspired.algorithms._results import Cost, ErrorEstimate
 from qinspired.algorithms._solution import LeastSquaresSolution
 from qinspired.algorithms._sum_estimate import Estimate

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from qinspired._validation import check_count, check_indices, check_matrix
 from qinspired.access import RowCombination
-from qinspired.algorithms._approximation import LowRankApproximation
+from qinspired.algorithms.approximation._approximation import LowRankApproximation
 
 if TYPE_CHECKING:
     import numpy.typing as npt

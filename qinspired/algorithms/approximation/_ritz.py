@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
-    from qinspired.algorithms._row_sample import RowBatch
+    from qinspired.algorithms.approximation._row_sample import RowBatch
 
 __all__ = [
     "Ritz",

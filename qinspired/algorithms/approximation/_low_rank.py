@@ -12,9 +12,9 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
 from qinspired.access import SampleQueryMatrix, as_sq_matrix, base_of
-from qinspired.algorithms._approximation import LowRankApproximation
+from qinspired.algorithms.approximation._approximation import LowRankApproximation
 from qinspired.algorithms._certificates import effective_directions, root_mean_interval
-from qinspired.algorithms._excess import (
+from qinspired.algorithms.approximation._excess import (
     HELD_OUT_ROWS,
     HeldOutRows,
     excess_estimate,
@@ -23,10 +23,10 @@ from qinspired.algorithms._excess import (
     resolution,
     unless_refuted,
 )
-from qinspired.algorithms._full_svd import exact_low_rank, randomized_low_rank
-from qinspired.algorithms._implicit_low_rank import implicit_low_rank, reads_whole_rows
+from qinspired.algorithms.approximation._full_svd import exact_low_rank, randomized_low_rank
+from qinspired.algorithms.approximation._implicit_low_rank import implicit_low_rank, reads_whole_rows
 from qinspired.algorithms._results import CostMeter, ErrorEstimate
-from qinspired.algorithms._ritz import (
+from qinspired.algorithms.approximation._ritz import (
     Ritz,
     complete_orthonormal,
     eigenpairs_by_gram,
@@ -34,13 +34,13 @@ from qinspired.algorithms._ritz import (
     ritz_pairs,
     ritz_transform,
 )
-from qinspired.algorithms._row_sample import RowBatch, draw_batch, gather_rows, n_draws_of, scatter
+from qinspired.algorithms.approximation._row_sample import RowBatch, draw_batch, gather_rows, n_draws_of, scatter
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, RNGLike
     from qinspired.access import CountingMatrix
-    from qinspired.algorithms._implicit_approximation import ImplicitApproximation
+    from qinspired.algorithms.approximation._implicit_approximation import ImplicitApproximation
 
 __all__ = ["low_rank"]
 

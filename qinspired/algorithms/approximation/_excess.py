@@ -10,12 +10,12 @@ import numpy as np
 
 from qinspired.algorithms._certificates import loss_interval
 from qinspired.algorithms._results import ErrorEstimate
-from qinspired.algorithms._row_sample import gather_rows
+from qinspired.algorithms.approximation._row_sample import gather_rows
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
     from qinspired.access import CountingMatrix
-    from qinspired.algorithms._ritz import Ritz
+    from qinspired.algorithms.approximation._ritz import Ritz
 
 __all__ = [
     "HELD_OUT_ROWS",

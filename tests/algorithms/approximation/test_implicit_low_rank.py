@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import qinspired as qi
-from qinspired.algorithms import _implicit_low_rank
+from qinspired.algorithms.approximation import _implicit_low_rank
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 RANK = 5

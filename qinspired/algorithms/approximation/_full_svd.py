@@ -9,9 +9,9 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from qinspired.algorithms._excess import resolution
+from qinspired.algorithms.approximation._excess import resolution
 from qinspired.algorithms._results import ErrorEstimate
-from qinspired.algorithms._ritz import Ritz, complete_orthonormal, orthonormal, ritz_pairs
+from qinspired.algorithms.approximation._ritz import Ritz, complete_orthonormal, orthonormal, ritz_pairs
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
 
 import qinspired as qi
-from qinspired.algorithms import _full_svd, _low_rank
+from qinspired.algorithms.approximation import _full_svd, _low_rank
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 
@@ -68,7 +68,7 @@ def test_the_exact_method_agrees_with_the_svd_of_numpy(rng):
 
 
 def test_arpack_serves_the_exact_method_on_a_sparse_matrix_too_large_to_densify(rng, monkeypatch):
-    monkeypatch.setattr("qinspired.algorithms._full_svd._DENSE_CELLS", 100)
+    monkeypatch.setattr("qinspired.algorithms.approximation._full_svd._DENSE_CELLS", 100)
     A = sp.random_array((200, 120), density=0.1, rng=rng, format="csr")
     approx = qi.low_rank(A, 4, method="exact")
     values = np.linalg.svd(A.toarray(), compute_uv=False)[:4]

@@ -26,7 +26,7 @@ import scipy.linalg
 
 from qinspired.access import base_of
 from qinspired.algorithms._certificates import loss_interval, root_mean_interval
-from qinspired.algorithms._implicit_approximation import ImplicitApproximation, entry_grid
+from qinspired.algorithms.approximation._implicit_approximation import ImplicitApproximation, entry_grid
 from qinspired.algorithms._results import ErrorEstimate
 from qinspired.exceptions import ToleranceNotMetWarning
 
