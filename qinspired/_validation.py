@@ -20,6 +20,7 @@ __all__ = [
     "check_count",
     "check_csr",
     "check_dense",
+    "check_entries",
     "check_exponent",
     "check_factor",
     "check_finite_dense",
@@ -27,6 +28,7 @@ __all__ = [
     "check_indices",
     "check_matrix",
     "check_nonnegative",
+    "check_positive",
     "check_rank",
     "check_vector",
     "csr_parts",
@@ -86,6 +88,15 @@ def check_nonnegative(value: Any, name: str) -> float:
     return float(value)
 
 
+def check_positive(value: Any, name: str) -> float:
+    """Return a finite number > 0."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"`{name}` must be a finite number > 0; got {value!r} of type {type(value).__name__}.")
+    if not 0.0 < float(value) < np.inf:
+        raise ValueError(f"`{name}` must be a finite number > 0; got {value}.")
+    return float(value)
+
+
 def check_indices(values: Any, size: int, name: str, *, ndim: int | None = 1) -> IntArray:
     """Return indices in [0, size) as int64; negative ones never wrap around."""
     array = np.asarray(values)
@@ -101,6 +112,19 @@ def check_indices(values: Any, size: int, name: str, *, ndim: int | None = 1) ->
             bad = low if low < 0 else high
             raise IndexError(f"`{name}` must hold indices in [0, {size}); got {bad}.")
     return np.asarray(array, dtype=np.int64, order="C")  # ascontiguousarray would give a scalar a dimension
+
+
+def check_entries(rows: Any, cols: Any, shape: tuple[int, int]) -> tuple[IntArray, IntArray]:
+    """Return the indices of entries, of any shapes that broadcast; a single one is an array of no dimension."""
+    row_index = check_indices(rows, shape[0], "rows", ndim=None)
+    col_index = check_indices(cols, shape[1], "cols", ndim=None)
+    try:
+        np.broadcast_shapes(row_index.shape, col_index.shape)
+    except ValueError:
+        raise ValueError(
+            f"`rows` and `cols` must have shapes that numpy broadcasts; got {row_index.shape} and {col_index.shape}."
+        ) from None
+    return row_index, col_index
 
 
 def check_factor(values: Any, size: int, name: str, lines: str) -> FloatArray:

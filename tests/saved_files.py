@@ -34,6 +34,7 @@ ACCESSES: dict[str, Callable[[Any, Any], Any]] = {
     "row_norms": lambda A, rows: A.row_norms(rows),
     "all row_norms": lambda A, _: A.row_norms(),
     "sample_rows": lambda A, _: A.sample_rows(5, rng=0),
+    "probe_rows": lambda A, rows: A.rows(rows) if A.is_sparse else A.probe_rows(rows, np.random.default_rng(0)),
 }
 
 

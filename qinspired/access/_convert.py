@@ -10,19 +10,20 @@ import scipy.sparse as sp
 
 from qinspired._validation import check_array, csr_parts
 from qinspired.access._converted import ConvertedCSRMatrix, ConvertedMatrix
-from qinspired.access._forwarding import PinnedMatrix
+from qinspired.access._forwarding import ForwardingMatrix, PinnedMatrix
 from qinspired.access._protocol import SampleQueryMatrix
+from qinspired.access._row_storage import RowStorage
 from qinspired.access._stored import CSRMatrix, DenseMatrix
 from qinspired.access.derived._indexed import IndexedMatrix
 from qinspired.access.derived._oversampled import OversampledMatrix
 from qinspired.access.saved._reading import open_matrix
 
-__all__ = ["as_sq_matrix"]
+__all__ = ["as_sq_matrix", "has_access"]
 
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def as_sq_matrix(X: Any) -> SampleQueryMatrix:
+def as_sq_matrix(X: Any, *, index: str = "now") -> SampleQueryMatrix:
     """Sample-and-query access to a matrix: entries, row norms, draws by squared size.
 
     Parameters
@@ -35,6 +36,9 @@ def as_sq_matrix(X: Any) -> SampleQueryMatrix:
         already has access is returned unchanged; one that can change, a `DynamicMatrix`, as a view that refuses every
         access after an update; an oversampled one, such as `add` and `centred` make, with an index of its row norms.
         Do not change an array while the result is in use: the index would not follow.
+    index : {"now", "later"}, default="now"
+        "later" leaves the index pass, and with it the search for NaN and infinity, until norms or draws are asked for.
+        Only for C-contiguous arrays of float32 or float64, in memory or mapped; anything else is indexed now.
 
     Returns
     -------
@@ -77,9 +81,11 @@ def as_sq_matrix(X: Any) -> SampleQueryMatrix:
     >>> 1 in A.sample_rows(1000, rng=0)
     False
     """
+    if index not in ("now", "later"):
+        raise ValueError(f"`index` must be 'now' or 'later'; got {index!r}.")
     if isinstance(X, OversampledMatrix):
         return IndexedMatrix(X)
-    if isinstance(X, SampleQueryMatrix):
+    if has_access(X):
         return PinnedMatrix(X) if hasattr(X, "version") else X
     if isinstance(X, str | os.PathLike):
         return open_matrix(X)
@@ -88,4 +94,13 @@ def as_sq_matrix(X: Any) -> SampleQueryMatrix:
         return (CSRMatrix if parts.data.dtype in _NATIVE else ConvertedCSRMatrix)(parts)
     array = check_array(X)
     in_order = array.flags.c_contiguous and array.dtype in _NATIVE
-    return (DenseMatrix if in_order else ConvertedMatrix)(array)
+    return DenseMatrix(array, index=index) if in_order else ConvertedMatrix(array)
+
+
+def has_access(X: Any) -> bool:
+    """Say whether an object has sample-and-query access already.
+
+    Before Python 3.12 `isinstance` with a protocol asks for each attribute, the Frobenius norm too, which would build
+    an index that is to wait: so the classes at hand are looked at first.
+    """
+    return isinstance(X, RowStorage | ForwardingMatrix | SampleQueryMatrix)

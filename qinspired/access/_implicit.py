@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from qinspired._rng import as_generator
-from qinspired._validation import check_count, check_indices, check_vector
+from qinspired._validation import check_count, check_indices, check_positive, check_vector
 from qinspired.access._row_reader import rows_per_block
-from qinspired.access._row_storage import RowStorage
-from qinspired.access._user_functions import UserFunctions, check_positive, refuse_contradicted
+from qinspired.access._row_storage import RowStorage, length_of
+from qinspired.access._user_functions import UserFunctions, refuse_contradicted
 from qinspired.exceptions import ZeroMassError
 
 if TYPE_CHECKING:
@@ -188,10 +188,7 @@ class ImplicitMatrix(RowStorage):
         """Frobenius norm |A|_F, from the norms or as given."""
         if self._ask.norm_function is not None and self._given_norm is not None:
             return self._given_norm
-        if self._largest_norm == 0.0:
-            return 0.0
-        shares = self._norms / self._largest_norm
-        return self._largest_norm * float(np.sqrt(shares @ shares))
+        return length_of(self._norms)
 
     @property
     def is_sparse(self) -> bool:

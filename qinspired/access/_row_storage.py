@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from qinspired._typing import Float64Array, IntArray, RNGLike
 
-__all__ = ["RowStorage"]
+__all__ = ["RowStorage", "length_of"]
 
 
 class RowStorage(RowReader):
@@ -38,6 +38,8 @@ class RowStorage(RowReader):
         Type of the entries, float32 or float64.
     norms : ndarray of float64, shape (m,), optional
         The row norms if they are known; by default they are computed by one pass over the rows.
+    index : {"now", "later"}, default="now"
+        Whether that pass is made at once, or when the norms are first needed.
 
     Raises
     ------
@@ -49,15 +51,33 @@ class RowStorage(RowReader):
     Cost: one pass; 8 bytes a row, and 16 more at the first draw of rows.
     """
 
-    def __init__(self, shape: tuple[int, int], dtype: npt.DTypeLike, norms: Float64Array | None = None) -> None:
-        started = time.perf_counter()
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: npt.DTypeLike,
+        norms: Float64Array | None = None,
+        *,
+        index: str = "now",
+    ) -> None:
         self._shape = (int(shape[0]), int(shape[1]))
         self._dtype = np.dtype(dtype)
-        self._norms = self._compute_norms() if norms is None else norms
-        self._refuse_nonfinite()
-        self._largest_norm = float(self._norms.max())
-        self._refuse_overflow()
+        self._index_seconds = 0.0
+        if norms is not None:
+            self._norms = self._checked(norms)
+        elif index == "now":
+            _ = self._norms
+
+    @cached_property
+    def _norms(self) -> Float64Array:
+        started = time.perf_counter()
+        norms = self._checked(self._compute_norms())
         self._index_seconds = time.perf_counter() - started
+        return norms
+
+    @property
+    def has_index(self) -> bool:
+        """Whether the row norms are known; if not, the first need of them makes the index pass."""
+        return "_norms" in self.__dict__
 
     def _compute_norms(self) -> Float64Array:
         norms = np.empty(self._shape[0])
@@ -69,11 +89,20 @@ class RowStorage(RowReader):
                 norms[start : start + block.shape[0]] = csr_row_norms(block.data, indptr)
         return norms
 
-    def _refuse_nonfinite(self) -> None:
+    def _checked(self, norms: Float64Array) -> Float64Array:
+        """Return the norms, or say which entry is not finite, or that a norm overflows."""
         # The index pass is also the finiteness check: a NaN or infinity makes its row's norm NaN.
-        if math.isfinite(self._norms.max()):
-            return
-        row = int(np.argmax(~np.isfinite(self._norms)))
+        if not math.isfinite(norms.max()):
+            self._refuse_nonfinite(int(np.argmax(~np.isfinite(norms))))
+        # The Frobenius norm is at most sqrt(m) times the largest row norm: below that bound the sum is not needed.
+        if float(norms.max()) * math.sqrt(len(norms)) == math.inf and length_of(norms) == math.inf:
+            raise ValueError(
+                "`A` must have a Frobenius norm below 1.8e308; the sum over its rows overflows. "
+                "Divide the matrix by a constant."
+            )
+        return norms
+
+    def _refuse_nonfinite(self, row: int) -> NoReturn:
         block = self._read_rows(np.array([row]))
         values = block[0] if isinstance(block, np.ndarray) else block.data
         where = first_nonfinite(values)
@@ -83,15 +112,6 @@ class RowStorage(RowReader):
         raise ValueError(
             f"`A` must have row norms below 1.8e308; the norm of row {row} overflows. Divide the matrix by a constant."
         )
-
-    def _refuse_overflow(self) -> None:
-        # The Frobenius norm is at most sqrt(m) times the largest row norm: below that bound the sum is not
-        # needed.
-        if self._largest_norm * math.sqrt(self._shape[0]) == math.inf and self.frobenius_norm == math.inf:
-            raise ValueError(
-                "`A` must have a Frobenius norm below 1.8e308; the sum over its rows overflows. "
-                "Divide the matrix by a constant."
-            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,20 +125,17 @@ class RowStorage(RowReader):
 
     @property
     def index_seconds(self) -> float:
-        """Seconds that the index pass took."""
+        """Seconds that the index pass took, 0 before it."""
         return self._index_seconds
 
     @cached_property
     def frobenius_norm(self) -> float:
         """Frobenius norm |A|_F."""
-        if self._largest_norm == 0.0:
-            return 0.0
-        shares = self._norms / self._largest_norm  # a sum of squares of norms could overflow or underflow
-        return self._largest_norm * float(np.sqrt(shares @ shares))
+        return length_of(self._norms)
 
     @cached_property
     def _row_table(self) -> AliasTable:
-        if self._largest_norm == 0.0:
+        if not self._norms.any():
             raise ZeroMassError(
                 f"`A` of shape {self._shape} has only zero entries, so no row can be drawn; give it a non-zero entry."
             )
@@ -154,3 +171,12 @@ class RowStorage(RowReader):
         Cost: O(m) at the first call, which builds the alias table (16 bytes a row); then O(1) a draw.
         """
         return self._row_table.sample(check_count(n_draws, "n_draws"), rng)
+
+
+def length_of(values: Float64Array) -> float:
+    """Return the Euclidean norm; a sum of squares of norms could overflow or underflow."""
+    largest = float(values.max())
+    if largest == 0.0:
+        return 0.0
+    shares = values / largest
+    return largest * float(np.sqrt(shares @ shares))

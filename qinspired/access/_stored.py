@@ -16,6 +16,7 @@ from qinspired.kernels import (
     csr_sample_cols,
     csr_scan,
     dense_gather_rows,
+    dense_probe_rows,
     dense_row_norms,
     dense_sample_cols,
 )
@@ -33,9 +34,9 @@ __all__ = ["CSRMatrix", "DenseMatrix"]
 class DenseMatrix(RowStorage):
     """Sample-and-query access to a C-contiguous float32 or float64 array; made by `as_sq_matrix`."""
 
-    def __init__(self, array: FloatArray, norms: Float64Array | None = None) -> None:
+    def __init__(self, array: FloatArray, norms: Float64Array | None = None, *, index: str = "now") -> None:
         self._keep(array)
-        super().__init__(array.shape, array.dtype, norms)
+        super().__init__(array.shape, array.dtype, norms, index=index)
 
     def _keep(self, array: np.ndarray[Any, Any]) -> None:
         self._pages = FilePages(array)
@@ -106,6 +107,24 @@ class DenseMatrix(RowStorage):
             return product
         return super().rmatmul(Y)
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether rows may be read again at no cost but that of memory."""
+        return not self._pages.are_mapped
+
+    def probe_rows(self, rows: IntArray, rng: np.random.Generator) -> Float64Array:
+        """Return rough, unbiased estimates of the squared norms of the given rows, from 64 bytes of each.
+
+        All squares are taken in float64, and an estimate is infinite or NaN where they or the entries are.
+        """
+        n = self._shape[1]
+        width = min(64 // self._array.itemsize, n)
+        # Where whole probes make up a row they are those of the cache lines; else any entry may be the first, as those
+        # at the ends of the row would be met less often.
+        starts = rng.integers(n // width, size=len(rows)) * width if n % width == 0 else rng.integers(n, size=len(rows))
+        with np.errstate(over="ignore"):
+            return dense_probe_rows(self._array, rows, starts, width) * (n / width)
+
     def _is_for_blas(self, other: FloatArray) -> bool:
         # With another type numpy would first convert the whole matrix.
         return other.dtype == self._dtype and not self._pages.are_mapped
@@ -167,6 +186,11 @@ class CSRMatrix(RowStorage):
         low, high = self._indptr[start], self._indptr[stop]
         for pages, part in zip(self._pages, (self._data, self._indices), strict=False):
             pages.drop(part[low:high])
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether rows may be read again at no cost but that of memory."""
+        return not self._are_mapped
 
     @property
     def _are_mapped(self) -> bool:

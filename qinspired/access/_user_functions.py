@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from scipy import special
 
-from qinspired._validation import check_count, check_csr, check_dense, first_nonfinite, native_float
+from qinspired._validation import check_count, check_csr, check_dense, check_positive, first_nonfinite, native_float
 from qinspired.kernels import csr_row_norms, dense_row_norms
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from qinspired._typing import Float64Array, FloatArray, IntArray
 
-__all__ = ["UserFunctions", "check_dtype", "check_positive", "check_shape", "refuse_contradicted"]
+__all__ = ["UserFunctions", "check_dtype", "check_shape", "refuse_contradicted"]
 
 # A norm may exceed its bound by rounding: both are sums, taken in different orders.
 _ROUNDING = 1e-10
@@ -213,15 +212,6 @@ def refuse_contradicted(stated: float, most: float, n_accepted: int, n_proposals
             f"`frobenius_norm` must be that of the rows; {n_accepted} of {n_proposals} proposed rows were accepted, "
             f"which shows about {most * math.sqrt(n_accepted / n_proposals):.6g}, not {stated:.6g}."
         )
-
-
-def check_positive(value: Any, name: str) -> float:
-    """Return a finite number > 0."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"`{name}` must be a finite number > 0; got {value!r} of type {type(value).__name__}.")
-    if not 0.0 < float(value) < math.inf:
-        raise ValueError(f"`{name}` must be a finite number > 0; got {value}.")
-    return float(value)
 
 
 def check_shape(shape: Any) -> tuple[int, int]:

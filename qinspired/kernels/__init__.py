@@ -28,7 +28,13 @@ from qinspired.kernels._kaczmarz import (
     dense_kaczmarz_chains,
 )
 from qinspired.kernels._leverage import sample_projected
-from qinspired.kernels._rows import add_squares_of_columns, dense_gather_rows, dense_row_norms, norms_of_totals
+from qinspired.kernels._rows import (
+    add_squares_of_columns,
+    dense_gather_rows,
+    dense_probe_rows,
+    dense_row_norms,
+    norms_of_totals,
+)
 from qinspired.kernels._threads import kernel_threads
 
 __all__ = [
@@ -49,6 +55,7 @@ __all__ = [
     "dense_gather_rows",
     "dense_kaczmarz",
     "dense_kaczmarz_chains",
+    "dense_probe_rows",
     "dense_row_norms",
     "dense_sample_cols",
     "draw_from_alias_table",

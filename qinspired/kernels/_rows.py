@@ -17,7 +17,7 @@ from qinspired.kernels._jit import kernel
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, IntArray
 
-__all__ = ["add_squares_of_columns", "dense_gather_rows", "dense_row_norms", "norms_of_totals"]
+__all__ = ["add_squares_of_columns", "dense_gather_rows", "dense_probe_rows", "dense_row_norms", "norms_of_totals"]
 
 # A chunk of this many entries takes under 0.1 s even from a slow disk; Ctrl-C is served between chunks.
 _CHUNK_ENTRIES = 32_000_000
@@ -131,4 +131,28 @@ def dense_gather_rows(X: FloatArray, rows: IntArray) -> FloatArray:
     step = max(1, _CHUNK_ENTRIES // X.shape[1])
     for start in range(0, len(rows), step):
         _dense_gather(X, rows, start, min(start + step, len(rows)), out)
+    return out
+
+
+@kernel()
+def _probe(
+    X: FloatArray, rows: IntArray, starts: IntArray, width: int, first: int, last: int, out: Float64Array
+) -> None:
+    for place in range(first, last):
+        i, start, total = rows[place], starts[place], 0.0
+        for j in range(start, min(start + width, X.shape[1])):
+            value = np.float64(X[i, j])
+            total += value * value
+        for j in range(start + width - X.shape[1]):
+            value = np.float64(X[i, j])
+            total += value * value
+        out[place] = total
+
+
+def dense_probe_rows(X: FloatArray, rows: IntArray, starts: IntArray, width: int) -> Float64Array:
+    """Return the sums of the squares of `width` entries of each given row, from its start on and round its end."""
+    out = np.empty(len(rows))
+    step = max(1, _CHUNK_ENTRIES // width)
+    for first in range(0, len(rows), step):
+        _probe(X, rows, starts, width, first, min(first + step, len(rows)), out)
     return out

@@ -66,7 +66,17 @@ def forge(folder: Path, name: str, values: np.ndarray) -> None:
 
 
 def test_every_way_to_the_entries_is_among_those_tried_here() -> None:
-    harmless = {"shape", "dtype", "frobenius_norm", "is_sparse", "n_stored", "entry_bytes", "index_seconds"}
+    harmless = {
+        "shape",
+        "dtype",
+        "frobenius_norm",
+        "is_sparse",
+        "n_stored",
+        "entry_bytes",
+        "index_seconds",
+        "has_index",
+    }
+    harmless.add("is_in_memory")
     for storage in (qi.SampleQueryMatrix, RowReader, RowStorage, DenseMatrix, CSRMatrix):
         public = {name for name in vars(storage) if not name.startswith("_")}
         assert public - harmless <= set(ACCESSES), storage

@@ -246,7 +246,7 @@ class ShapeOfNumpy(Right):
 class ShapeTransposed(Right):
     @property
     def shape(self) -> Any:
-        return self._array.shape[::-1] if hasattr(self, "_index_seconds") else self._array.shape
+        return self._array.shape[::-1] if "_norms" in self.__dict__ else self._array.shape
 
 
 class RowsUncounted(RightSparse):

@@ -45,7 +45,6 @@ class NormsDrift(Changeable):
             self._squares[row] += value**2 - self._array[row, col] ** 2
             self._array[row, col] = value
         self._norms = np.sqrt(np.maximum(self._squares, 0.0))
-        self._largest_norm = float(self._norms.max())
         self._version += 1
         for name in ("frobenius_norm", "_row_table"):
             self.__dict__.pop(name, None)

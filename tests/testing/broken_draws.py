@@ -136,7 +136,7 @@ class ZeroRowHasColumns(Right):
 
 class ZeroMatrixHasRows(Right):
     def sample_rows(self, n_draws: Any, rng: Any = None) -> Any:
-        return super().sample_rows(n_draws, rng) if self._largest_norm else np.zeros(n_draws, dtype=np.int64)
+        return super().sample_rows(n_draws, rng) if self._norms.any() else np.zeros(n_draws, dtype=np.int64)
 
 
 class DrawsInt32(Right):

@@ -73,6 +73,11 @@ class _SavedMatrix(RowStorage):
     def _norms(self, value: Float64Array) -> None:
         self._index = value
 
+    @property
+    def has_index(self) -> bool:
+        """True: the row norms are in the files."""
+        return True
+
     def row_norms(self, rows: npt.ArrayLike | None = None) -> Float64Array:
         """Return the Euclidean norms of the given rows, or of all rows, from the file."""
         if rows is None:
@@ -119,6 +124,11 @@ class SavedDenseMatrix(_SavedMatrix, DenseMatrix):
     def _read_rows(self, rows: IntArray) -> FloatArray:
         self._check_entries(rows)
         return super()._read_rows(rows)
+
+    def probe_rows(self, rows: IntArray, rng: np.random.Generator) -> Float64Array:
+        """Return rough, unbiased estimates of the squared norms of the given rows, from 64 bytes of each."""
+        self._check_entries(rows)
+        return super().probe_rows(rows, rng)
 
     def _read_entries(self, rows: IntArray, cols: IntArray) -> FloatArray:
         places = rows * self._shape[1] + cols

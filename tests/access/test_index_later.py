@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import oracles
+import pytest
+import scipy.sparse as sp
+from scipy import stats
+from zoo import QUARTERS
+
+import qinspired as qi
+from qinspired.access import DenseMatrix, _mapped
+from qinspired.exceptions import ZeroMassError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[DenseMatrix]:
+    """Note every index pass over a dense matrix."""
+    made: list[DenseMatrix] = []
+    compute = DenseMatrix._compute_norms
+
+    def counted(self: DenseMatrix) -> Any:
+        made.append(self)
+        return compute(self)
+
+    monkeypatch.setattr(DenseMatrix, "_compute_norms", counted)
+    return made
+
+
+def later(X: Any) -> DenseMatrix:
+    found = qi.as_sq_matrix(X, index="later")
+    assert type(found) is DenseMatrix
+    return found
+
+
+def test_no_pass_is_made_before_norms_or_draws_are_asked_for(passes: list[DenseMatrix]) -> None:
+    A = later(QUARTERS.copy())
+    np.testing.assert_array_equal(A.rows([3, 1]), QUARTERS[[3, 1]])
+    np.testing.assert_array_equal(A.query([0, 8], [0, 11]), [3.5, -0.25])
+    np.testing.assert_array_equal(A.matmul(np.eye(12)), QUARTERS)
+    np.testing.assert_array_equal(A.rmatmul(np.eye(9)), QUARTERS.T)
+    np.testing.assert_array_equal(next(iter(A.row_blocks(9)))[1], QUARTERS)
+    A.probe_rows(np.arange(9), np.random.default_rng(0))
+    A.sample_cols([0, 0, 1], rng=0)
+    assert (A.n_stored, A.shape, A.dtype, A.is_in_memory) == (108, (9, 12), np.float64, True)
+    assert "shape=(9, 12)" in repr(A)
+    assert (passes, A.has_index, A.index_seconds) == ([], False, 0.0)
+
+
+@pytest.mark.parametrize(
+    "need",
+    [
+        lambda A: A.row_norms(),
+        lambda A: A.row_norms([0]),
+        lambda A: A.frobenius_norm,
+        lambda A: A.sample_rows(2, rng=0),
+    ],
+)
+def test_the_first_need_of_the_norms_makes_one_pass_and_no_later_one_does(need: Any, passes: list[DenseMatrix]) -> None:
+    A = later(QUARTERS.copy())
+    need(A)
+    assert (passes, A.has_index, A.index_seconds > 0.0) == ([A], True, True)
+    seconds = A.index_seconds
+    A.row_norms(), A.sample_rows(5, rng=0), A.frobenius_norm
+    assert passes == [A]
+    assert A.index_seconds == seconds
+
+
+def test_an_index_made_now_is_there_at_once(passes: list[DenseMatrix]) -> None:
+    A = qi.as_sq_matrix(QUARTERS.copy(), index="now")
+    assert isinstance(A, DenseMatrix)
+    assert (passes, A.has_index) == ([A], True)
+
+
+def test_norms_that_are_given_are_an_index() -> None:
+    A = DenseMatrix(QUARTERS.copy(), np.linalg.norm(QUARTERS, axis=1), index="later")
+    assert A.has_index
+
+
+def test_draws_and_norms_are_those_of_an_index_made_at_once() -> None:
+    one, two = later(QUARTERS.copy()), qi.as_sq_matrix(QUARTERS.copy())
+    np.testing.assert_array_equal(one.sample_rows(500, rng=3), two.sample_rows(500, rng=3))
+    np.testing.assert_array_equal(one.sample_cols([0, 2, 2, 8], rng=4), two.sample_cols([0, 2, 2, 8], rng=4))
+    np.testing.assert_array_equal(one.row_norms(), two.row_norms())
+    assert one.frobenius_norm == two.frobenius_norm
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_entry_that_is_not_finite_is_found_when_the_index_is_built_and_again_each_time(value: float) -> None:
+    X = QUARTERS.copy()
+    X[4, 7] = value
+    A = later(X)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"got A\[4, 7\]"):
+            _ = A.frobenius_norm
+        assert not A.has_index
+
+
+def test_a_norm_that_overflows_is_refused_when_the_index_is_built() -> None:
+    A = later(np.full((3, 4), 1.7e308))
+    with pytest.raises(ValueError, match="overflow"):
+        A.sample_rows(1, rng=0)
+
+
+def test_a_matrix_of_zeros_is_known_as_such_when_a_row_is_drawn() -> None:
+    with pytest.raises(ZeroMassError):
+        later(np.zeros((3, 4))).sample_rows(1, rng=0)
+
+
+def test_a_mapped_file_may_wait_for_its_index_too(
+    tmp_path: Path, passes: list[DenseMatrix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_mapped, "CHUNK_BYTES", 256)
+    np.save(tmp_path / "matrix.npy", QUARTERS)
+    A = later(np.load(tmp_path / "matrix.npy", mmap_mode="r"))
+    np.testing.assert_array_equal(A.rows([5]), QUARTERS[[5]])
+    whole = A.probe_rows(np.arange(9), np.random.default_rng(0))
+    assert whole.shape == (9,)
+    assert (passes, A.has_index, A.is_in_memory) == ([], False, False)
+    np.testing.assert_allclose(A.row_norms(), np.linalg.norm(QUARTERS, axis=1), rtol=1e-15)
+    assert passes == [A]
+
+
+@pytest.mark.parametrize("value", ["soon", "", None, True, "Now"])
+def test_an_unknown_time_for_the_index_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"`index` must be 'now' or 'later'; got"):
+        qi.as_sq_matrix(QUARTERS.copy(), index=value)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.asfortranarray(QUARTERS),
+        QUARTERS[:, ::2],
+        QUARTERS.astype(np.int64),
+        QUARTERS.astype(np.float16),
+        sp.csr_array(QUARTERS),
+    ],
+    ids=["Fortran", "strided", "int64", "float16", "sparse"],
+)
+def test_what_is_no_row_major_array_of_floats_is_indexed_at_once(X: Any) -> None:
+    A = qi.as_sq_matrix(X, index="later")
+    assert A.index_seconds > 0.0
+    if hasattr(A, "has_index"):
+        assert A.has_index
+
+
+def test_what_has_access_already_is_returned_as_it_is() -> None:
+    A = qi.as_sq_matrix(QUARTERS.copy())
+    assert qi.as_sq_matrix(A, index="later") is A
+    waiting = later(QUARTERS.copy())
+    assert qi.as_sq_matrix(waiting, index="now") is waiting
+
+
+def _probe_statistics(X: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the p-value of mean probes against the squared norms (or weighted ones), by rows over 3,000 seeds."""
+    A, rng = later(X), np.random.default_rng(5)
+    probes = np.array([A.probe_rows(np.arange(len(X)), rng) for _ in range(3000)])
+    expected = (X.astype(np.float64) ** 2 * (1.0 if weights is None else weights)).sum(axis=1)
+    spread = probes.std(axis=0, ddof=1)
+    # A row whose probes do not vary must be right to rounding.
+    fixed = spread <= 1e-9 * expected
+    np.testing.assert_allclose(probes.mean(axis=0)[fixed], expected[fixed], rtol=1e-9)
+    z = (probes.mean(axis=0) - expected)[~fixed] / (spread[~fixed] / np.sqrt(len(probes)))
+    return float(min([1.0, *(z.size * 2.0 * stats.norm.sf(np.abs(z)))]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [3, 8, 9, 15, 16, 17, 31, 40])
+def test_probes_are_unbiased_whatever_the_length_of_a_row(n: int, dtype: type) -> None:
+    # Columns of unequal size, the first and the last largest, which a probe that stays in the row would rarely meet.
+    rng = np.random.default_rng(6)
+    size = np.ones(n)
+    size[0], size[-1] = 3.0, 2.0
+    X = (rng.standard_normal((4, n)) * size).astype(dtype)
+    assert _probe_statistics(X) > oracles.P_LOWEST
+
+
+def test_the_check_of_the_probes_rejects_probes_that_meet_the_ends_of_a_row_less_often() -> None:
+    n, width = 15, 8
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((4, n)) * np.where(np.isin(np.arange(n), [0, n - 1]), 3.0, 1.0)
+    met = sum(((np.arange(n) >= start) & (np.arange(n) < start + width)) for start in range(n - width + 1))
+    assert _probe_statistics(X, np.asarray(met) / (n - width + 1) * n / width) < oracles.P_LOWEST
+
+
+def test_probes_whose_squares_overflow_are_infinite_and_those_of_nan_are_nan_without_a_warning() -> None:
+    X = np.ones((4, 16))
+    X[1], X[2], X[3] = 1e200, np.nan, 1e153
+    found = later(X).probe_rows(np.arange(4), np.random.default_rng(0))
+    assert found[0] == 16.0
+    assert found[1] == np.inf
+    assert np.isnan(found[2])
+    assert found[3] == pytest.approx(1.6e307)
+    assert later(np.full((1, 800), 1e153)).probe_rows(np.array([0]), np.random.default_rng(0))[0] == np.inf
