@@ -1,0 +1,1 @@
+"""Sketches of rows that are read once."""
