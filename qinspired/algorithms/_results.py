@@ -74,16 +74,19 @@ class Cost:
 class CostMeter:
     """Counts the accesses and seconds of one call."""
 
-    __slots__ = ("_index_seconds", "_started", "matrix")
+    __slots__ = ("_built_index", "_seconds_before", "_started", "matrix")
 
     def __init__(self, matrix: SampleQueryMatrix, *, built_index: bool) -> None:
         self._started = time.perf_counter()
-        self._index_seconds = matrix.index_seconds if built_index else 0.0
+        self._built_index = built_index
+        # An index that is built later, in this call, is not part of its seconds.
+        self._seconds_before = matrix.index_seconds
         self.matrix = CountingMatrix(matrix)
 
     def read(self) -> Cost:
         """Return the cost so far."""
         counts = self.matrix.counts
+        index_seconds = self.matrix.index_seconds
         return Cost(
             row_draws=counts.row_draws,
             column_draws=counts.column_draws,
@@ -92,6 +95,6 @@ class CostMeter:
             entries_read=counts.entries_read,
             bytes_read=self.matrix.bytes_read,
             full_passes=counts.full_passes,
-            index_seconds=self._index_seconds,
-            seconds=time.perf_counter() - self._started,
+            index_seconds=index_seconds if self._built_index else 0.0,
+            seconds=time.perf_counter() - self._started - (index_seconds - self._seconds_before),
         )

@@ -26,8 +26,8 @@ import scipy.linalg
 
 from qinspired.access import base_of
 from qinspired.algorithms._certificates import loss_interval, root_mean_interval
-from qinspired.algorithms.approximation._implicit_approximation import ImplicitApproximation, entry_grid
 from qinspired.algorithms._results import ErrorEstimate
+from qinspired.algorithms.approximation._implicit_approximation import ImplicitApproximation, entry_grid
 from qinspired.exceptions import ToleranceNotMetWarning
 
 if TYPE_CHECKING:
@@ -89,10 +89,16 @@ def reads_whole_rows(A: SampleQueryMatrix) -> bool:
 
 
 def implicit_low_rank(
-    matrix: SampleQueryMatrix, meter: CostMeter, rank: int, tolerance: float, rng: np.random.Generator
+    meter: CostMeter, rank: int, tolerance: float, rng: np.random.Generator, threshold: float | None = None
 ) -> ImplicitApproximation:
-    """Return the approximation from drawn rows and columns, with a warning if its certificate misses the tolerance."""
-    found = _from_rows_and_columns(meter.matrix, rank, tolerance, rng)
+    """Return the approximation from drawn rows and columns, with a warning if its certificate misses the tolerance.
+
+    With a threshold only the directions are kept whose singular value is estimated to reach it.
+    """
+    matrix = meter.matrix.source
+    method = "fkv" if threshold is None else "threshold"
+    least = 0.0 if threshold is None else threshold / matrix.frobenius_norm
+    found = _from_rows_and_columns(meter.matrix, rank, tolerance, rng, least)
     drawn = f"{len(found.rows)} drawn rows and as many columns"
     status = f"the certificate meets the tolerance {tolerance:g} with {drawn}"
     if found.excess.high > tolerance:
@@ -100,8 +106,10 @@ def implicit_low_rank(
             f"the certificate shows {found.excess.high:.3g}, above the tolerance {tolerance:g}, after {drawn}; use a "
             "larger tolerance or a lower rank"
         )
-        warnings.warn(f"low_rank(method='fkv'): {status}.", ToleranceNotMetWarning, stacklevel=3)
-    if len(found.shares) < rank:
+        warnings.warn(f"low_rank(method={method!r}): {status}.", ToleranceNotMetWarning, stacklevel=3)
+    if threshold is not None:
+        status += f"; {len(found.shares)} singular values reach the threshold {threshold:g}"
+    elif len(found.shares) < rank:
         status += f"; what was drawn has rank {len(found.shares)} to working precision, below the {rank} asked for"
     return ImplicitApproximation(
         found.rows,
@@ -111,25 +119,27 @@ def implicit_low_rank(
         found.shares * matrix.frobenius_norm,
         found.error,
         found.excess,
-        "fkv",
+        method,
         status,
         meter.read(),
         matrix,
     )
 
 
-def _from_rows_and_columns(A: CountingMatrix, rank: int, tolerance: float, rng: np.random.Generator) -> _Factors:
+def _from_rows_and_columns(
+    A: CountingMatrix, rank: int, tolerance: float, rng: np.random.Generator, least: float
+) -> _Factors:
     """Draw, solve and certify, with more draws until the certificate meets the tolerance or 4,096 are made."""
     n_draws = min(max(math.ceil(_MARGIN * rank / tolerance) + 2 * rank, _LEAST_DRAWS), _MOST_DRAWS)
     while True:
-        found = _attempt(A, rank, n_draws, rng)
+        found = _attempt(A, rank, n_draws, rng, least)
         if found.excess.high <= tolerance or n_draws == _MOST_DRAWS:
             return found
         growth = min(max(1.2 * found.excess.high / tolerance, _LEAST_GROWTH), _MOST_GROWTH)
         n_draws = min(math.ceil(growth * n_draws), _MOST_DRAWS)
 
 
-def _attempt(A: CountingMatrix, rank: int, n_draws: int, rng: np.random.Generator) -> _Factors:
+def _attempt(A: CountingMatrix, rank: int, n_draws: int, rng: np.random.Generator, least: float = 0.0) -> _Factors:
     rows = A.sample_rows(n_draws, rng)
     cols = A.sample_cols(rows[rng.integers(n_draws, size=n_draws)], rng)
     norms = A.row_norms(rows)
@@ -139,7 +149,13 @@ def _attempt(A: CountingMatrix, rank: int, n_draws: int, rng: np.random.Generato
     joint = leading_triplets(scaled / n_draws, rank, rng)
     # Directions below the rounding of the entries, or of the decomposition, are noise.
     rounding = max(float(np.finfo(A.dtype).eps), n_draws * float(np.finfo(np.float64).eps))
-    kept = int(np.count_nonzero(joint.s > joint.s[0] * rounding))
+    kept = int(np.count_nonzero((joint.s > joint.s[0] * rounding) & (joint.s >= least)))
+    if kept == 0:
+        raise ValueError(
+            f"`threshold` must be at most the largest singular value, about {joint.s[0] * A.frobenius_norm:.3g}; got "
+            f"{least * A.frobenius_norm:.3g}."
+        )
+    rank = kept if least > 0.0 else rank
     joint = _Triplets(joint.U[:, :kept], joint.s[:kept], joint.Z[:, :kept])
     coefficients = joint.U / joint.s / (math.sqrt(n_draws) * norms)[:, None]
     column_weights = joint.Z / np.sqrt(n_draws * law)[:, None]
@@ -160,9 +176,10 @@ def leading_triplets(W: Float64Array, rank: int, rng: np.random.Generator) -> _T
     total, energy = float((W**2).sum()), float((s[:rank] ** 2).sum())
     block = basis
     for _ in range(_MOST_KRYLOV_BLOCKS):
-        block = W @ (W.T @ block)
-        for _ in range(2):
-            block = np.linalg.qr(block - basis @ (basis.T @ block))[0]
+        if basis.shape[1] + width > min(W.shape):
+            return _cut(*_svd(W), rank)
+        # One factorisation of all, as blocks beyond the rank of W are rounding, and would not be orthogonal to it.
+        block = np.linalg.qr(np.hstack([basis, W @ (W.T @ block)]))[0][:, basis.shape[1] :]
         basis = np.hstack([basis, block])
         image = np.vstack([image, block.T @ W])
         left, s, right = _svd(image)
