@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from qinspired.access._combination import RowCombination
-from qinspired.access._convert import as_sq_matrix
+from qinspired.access._convert import as_sq_matrix, has_access
 from qinspired.access._counting import AccessCounts, CountingMatrix
 from qinspired.access._forwarding import ForwardingMatrix, PinnedMatrix, base_of
 from qinspired.access._implicit import ImplicitMatrix
+from qinspired.access._kernel_matrix import KernelMatrix
 from qinspired.access._protocol import SampleQueryMatrix
 from qinspired.access._row_reader import RowReader
 from qinspired.access._row_storage import RowStorage
@@ -38,6 +39,7 @@ __all__ = [
     "ForwardingMatrix",
     "ImplicitMatrix",
     "IndexedMatrix",
+    "KernelMatrix",
     "NormEstimate",
     "OversampledMatrix",
     "OversampledVector",
@@ -59,6 +61,7 @@ __all__ = [
     "base_of",
     "centred",
     "combine_rows",
+    "has_access",
     "multiply",
     "open_matrix",
     "save_matrix",

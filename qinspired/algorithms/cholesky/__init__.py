@@ -1,0 +1,1 @@
+"""Randomly pivoted Cholesky approximation of positive semi-definite matrices."""
