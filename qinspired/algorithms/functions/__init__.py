@@ -1,0 +1,1 @@
+"""Functions of A^T A from drawn rows, and from all rows."""
