@@ -1,0 +1,1 @@
+"""Summaries of the spectrum from drawn rows, with intervals."""
