@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from qinspired.estimators._pca import SampledPCA
 from qinspired.estimators._recommender import SampledRecommender
 from qinspired.estimators._ridge import SampledRidge
 from qinspired.estimators._svd import SampledSVD
 
-__all__ = ["SampledRecommender", "SampledRidge", "SampledSVD"]
+__all__ = ["SampledPCA", "SampledRecommender", "SampledRidge", "SampledSVD"]

@@ -48,8 +48,9 @@ class SampledRecommender(BaseEstimator):
         Largest relative excess of |X - X V V^T|_F over the best error with k directions, in (0, 1). Rankings
         are more sensitive: on MovieLens-100K at k = 10, an excess of 3 % costs 12 % of NDCG@10, 1.5 % costs
         6 %, and 0.1 % costs below 2 %.
-    method : {"auto", "gram", "krylov", "randomized", "exact"}, default="auto"
-        As in `low_rank`; "auto" takes what it predicts to be fastest.
+    method : str, default="auto"
+        As in `low_rank`, but for "fkv" and "threshold", which form no components; "auto" takes what it predicts to be
+        fastest.
     random_state : int, Generator, SeedSequence, RandomState or None, default=None
         Source of the randomness of `fit`. An int makes it repeatable.
 

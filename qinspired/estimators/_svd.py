@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
-from qinspired.estimators._factors import explicit_low_rank
-from qinspired.exceptions import ZeroMassError
+from qinspired.estimators._centred_rows import centred_rows
+from qinspired.estimators._explained_variance import Shares, shares_from_sketch
+from qinspired.estimators._factors import explicit_low_rank, indexed, with_fixed_signs
+from qinspired.estimators._row_stream import RowStream, sketch_rows
+from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 if TYPE_CHECKING:
     from typing import Self
 
     from qinspired._typing import Float64Array, FloatArray, RNGLike
-    from qinspired.algorithms import ErrorEstimate, LowRankApproximation
+    from qinspired.algorithms import ErrorEstimate
 
 __all__ = ["SampledSVD"]
 
@@ -32,9 +35,11 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     n_components : int, default=2
         Number k of components, in [1, min(n_samples, n_features)].
     tol : float, default=0.01
-        Largest relative excess of |X - X V V^T|_F over the best error with k components, in (0, 1).
-    method : {"auto", "gram", "krylov", "randomized", "exact"}, default="auto"
-        As in `low_rank`; "auto" takes what it predicts to be fastest, often an exact solver on small data.
+        Largest relative excess of |X - X V V^T|_F over the best error with k components, in (0, 1); not, as in
+        `TruncatedSVD`, a tolerance of ARPACK.
+    method : str, default="auto"
+        As in `low_rank`, without "fkv" and "threshold", which form no components; "auto" takes what it predicts to be
+        fastest, often an exact solver on small data.
     random_state : int, Generator, SeedSequence, RandomState or None, default=None
         Source of the randomness. An int makes `fit` repeatable.
 
@@ -50,9 +55,11 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     excess_ : ErrorEstimate
         Relative excess of that error over the best with k components: what `tol` promises.
     explained_variance_, explained_variance_ratio_ : ndarray of float64, shape (n_components,)
-        Variances of the columns of X V, and their share of the total variance of X; NaN where that is zero.
-        From all rows of X, not from the drawn ones.
-    approximation_ : LowRankApproximation
+        Variances of the columns of X V, with divisor n_samples, and their share of the total variance of X; NaN where
+        that is zero. From all rows of X, not from the drawn ones; after `partial_fit` from the sketch.
+    explained_variance_interval_, explained_variance_ratio_interval_ : ndarray of float64, shape (n_components, 2)
+        Bounds of these: of width 0 from all rows, and certain from a sketch; wide where the mean hides the deviations.
+    approximation_ : LowRankApproximation or StreamedApproximation
         The whole result, with its cost and `explain()`. It refers to the training data, so it is not pickled.
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -72,7 +79,8 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     Notes
     -----
-    Cost: that of `low_rank`; then one pass for X V and one for the variances.
+    Cost: that of `low_rank`, with the index pass, which finds NaN and infinity too; then one pass for X V, and one for
+    the mean of X. One product with X as wide as X V is what `TruncatedSVD` makes 2 n_iter + 2 of.
     Error: as certified by `excess_` and `error_`.
 
     Examples
@@ -128,27 +136,122 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             X V, exact for the components found.
         """
         del y
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        # The index pass tells a NaN or an infinity, so that no pass is made for it alone.
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite=False)
         rank = check_rank(self.n_components, X.shape, name="n_components")
         tol = check_fraction(self.tol, "tol")
         rng = as_generator(self.random_state, name="random_state")
-        try:
-            approx = explicit_low_rank(X, rank, tolerance=tol, method=self.method, rng=rng)
-        except ZeroMassError as error:
-            raise ZeroMassError(
-                f"`X` must have a non-zero entry; all entries of this matrix of shape {X.shape} are zero."
-            ) from error
-        approx = replace(approx, components=_with_fixed_signs(approx.components))
+        matrix = indexed(X)
+        _refuse_zeros(X.shape, matrix.frobenius_norm)
+        approx = explicit_low_rank(matrix, rank, tolerance=tol, method=self.method, rng=rng)
+        approx = replace(approx, components=with_fixed_signs(approx.components))
         transformed: FloatArray = X @ approx.components.T
-        variances, ratios = _explained_variance(X, transformed, approx.source.frobenius_norm)
+        variances, ratios = _explained_variance(X, transformed, matrix.frobenius_norm)
+        for name in ("_stream", "n_samples_seen_"):
+            self.__dict__.pop(name, None)
+        self._set(approx)
+        self.explained_variance_, self.explained_variance_ratio_ = variances, ratios
+        self.explained_variance_interval_: Float64Array = np.column_stack([variances, variances])
+        self.explained_variance_ratio_interval_: Float64Array = np.column_stack([ratios, ratios])
+        return transformed
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Take in a block of rows; the components are those of all blocks since the first, by a sketch of them.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_rows, n_features)
+            The next rows, `n_components` or more of them in the first block.
+        y : ignored
+            Present for the interface.
+
+        Returns
+        -------
+        SampledSVD
+            This object.
+
+        Raises
+        ------
+        ValueError
+            If the block is no finite real matrix with the columns of the first one, or `n_components` changed.
+
+        Warns
+        -----
+        UserWarning
+            After `fit`, which keeps no sketch to go on from: then this starts anew.
+
+        Notes
+        -----
+        Cost: l rows are kept, sqrt(l / (l - k)) - 1 <= tol, and as many in a buffer; at most 800 MB or 4 k rows.
+        Error: `excess_` is at most `tol` for certain where l was not limited by memory. `method` and `random_state`
+        play no part.
+        """
+        del y
+        stream: RowStream | None = self.__dict__.get("_stream")
+        if stream is None and hasattr(self, "components_"):
+            warnings.warn(
+                "SampledSVD.partial_fit starts anew: `fit` keeps no sketch of its rows to go on from. Give all rows to "
+                "`partial_fit`, from the first block on.",
+                UserWarning,
+                stacklevel=2,
+            )
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=stream is None)
+        tol = check_fraction(self.tol, "tol")
+        if stream is None:
+            rank = check_rank(self.n_components, X.shape, name="n_components")
+            stream = RowStream(X.shape[1], sketch_rows(rank, tol, X.shape[1]), X.dtype, is_centred=False)
+            _refuse_zeros(X.shape, float(abs(X).max()))
+        else:
+            rank = len(self.components_)
+            if self.n_components != rank:
+                raise ValueError(
+                    f"`n_components` must stay what it was in the first block, {rank}; got {self.n_components}. "
+                    "Use a new estimator for another number."
+                )
+        stream.update(X)
+        self._stream = stream
+        approx = stream.sketch.low_rank(rank)
+        approx = replace(approx, components=with_fixed_signs(approx.components))
+        if approx.excess.high > tol:
+            warnings.warn(
+                f"SampledSVD.partial_fit: the excess may be {approx.excess.high:.3g}, above `tol` = {tol:g}, as memory "
+                f"limits the sketch to {stream.sketch.sketch_size} rows. Use a larger `tol` or fewer components.",
+                ToleranceNotMetWarning,
+                stacklevel=2,
+            )
+        self._set(approx)
+        self._set_streamed_variances(stream, shares_from_sketch(approx, stream.sketch.frobenius_norm))
+        self.n_samples_seen_: int = stream.n_rows
+        return self
+
+    def _set(self, approx: Any) -> None:
         self.components_: FloatArray = approx.components
         self.singular_values_: Float64Array = approx.singular_values
         self.error_: ErrorEstimate = approx.error
         self.excess_: ErrorEstimate = approx.excess
-        self.explained_variance_ = variances
-        self.explained_variance_ratio_ = ratios
-        self.approximation_: LowRankApproximation = approx
-        return transformed
+        self.approximation_: Any = approx
+
+    def _set_streamed_variances(self, stream: RowStream, shares: Shares) -> None:
+        """Set the variances from what the sketch knows of |X v|^2, and the mean."""
+        norm, n = stream.sketch.frobenius_norm, len(stream.mean)
+        self.singular_values_ = np.sqrt(shares.values) * norm
+        rms = norm / np.sqrt(stream.n_rows)  # squares are taken in units of this, in which they cannot overflow
+        mean = stream.mean / rms
+        along = (self.components_.astype(np.float64) @ mean) ** 2
+        total = (stream.centred_norm / norm) ** 2
+        # The square of a singular value is right to its product with |X|_F times rounding, and where the mean dominates
+        # what is left of it after the subtraction is that rounding.
+        precision = float(np.finfo(stream.sketch.dtype).eps)
+        rounding = precision * (stream.sketch.sketch_size + n) * np.sqrt(shares.values)
+        parts = np.clip(shares.values - along, 0.0, total)
+        low, high = shares.interval.T - along
+        interval = np.column_stack([low - rounding, high + rounding]).clip(0.0, total)
+        has_variance = total > (1e-14 * float(np.abs(mean).max())) ** 2 * n
+        self.explained_variance_ratio_ = parts / (total if has_variance else np.nan)
+        self.explained_variance_ratio_interval_ = interval / (total if has_variance else np.nan)
+        with np.errstate(over="ignore"):
+            self.explained_variance_ = parts * rms * rms
+            self.explained_variance_interval_ = interval * rms * rms
 
     def transform(self, X: Any) -> FloatArray:
         """Return X V.
@@ -207,12 +310,9 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return state
 
 
-def _with_fixed_signs(components: FloatArray) -> FloatArray:
-    """Return the components with the entry of largest modulus of each made positive."""
-    largest = np.argmax(np.abs(components), axis=1)
-    signs = np.where(components[np.arange(len(components)), largest] < 0, -1, 1).astype(components.dtype)
-    signed: FloatArray = components * signs[:, None]
-    return signed
+def _refuse_zeros(shape: tuple[int, int], size: float) -> None:
+    if size == 0.0:
+        raise ZeroMassError(f"`X` must have a non-zero entry; all entries of this matrix of shape {shape} are zero.")
 
 
 def _explained_variance(X: Any, transformed: FloatArray, norm: float) -> tuple[Float64Array, Float64Array]:
@@ -222,11 +322,10 @@ def _explained_variance(X: Any, transformed: FloatArray, norm: float) -> tuple[F
     parts = scaled.var(axis=0)
     means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel() / rms
     total = 1.0 - float(means @ means)
-    is_sparse: bool = sp.issparse(X)
     rounding = 1e-14
-    if total < 1e-6 and not is_sparse:
+    if total < 1e-6:
         # Nearly all of the norm is the mean, so the difference has lost its digits.
-        total = float((X / rms - means).var(axis=0).sum())
+        total = (centred_rows(X)[0].frobenius_norm / norm) ** 2
         rounding = 1e-28
     ratios = parts / total if total > rounding else np.full(len(parts), np.nan)
     with np.errstate(over="ignore"):

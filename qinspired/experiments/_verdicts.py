@@ -23,7 +23,7 @@ _AS_FAST = 1.05
 _SMALL_BYTES = 100_000_000
 
 # What `method` says where all of A was used instead of a sample.
-_UNSAMPLED = ("exact", "randomized")
+_UNSAMPLED = ("exact", "polished", "randomized", "frequent_directions")
 
 
 @dataclass(frozen=True, slots=True)

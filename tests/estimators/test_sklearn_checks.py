@@ -6,6 +6,10 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import qinspired as qi
 
 ESTIMATORS = [
+    qi.SampledPCA(),
+    qi.SampledPCA(1),
+    qi.SampledPCA(1, whiten=True),
+    qi.SampledPCA(0.9),
     qi.SampledSVD(),
     qi.SampledSVD(n_components=1),
     qi.SampledRidge(),

@@ -35,6 +35,28 @@ def test_the_exact_method_agrees_with_truncated_svd(X, convert):
     np.testing.assert_allclose(ours.transform(X), signs * theirs.transform(X), atol=1e-8)
 
 
+def named_methods():
+    with pytest.raises(ValueError, match="`method` must be one of") as caught:
+        qi.low_rank(np.eye(3), 1, method="none such")
+    return str(caught.value).partition("one of ")[2].partition(";")[0].split(", ")
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array])
+def test_every_method_that_forms_components_is_taken(convert):
+    A = tall()
+    exact = np.linalg.svd(A, full_matrices=False)[2][:4]
+    for method in set(named_methods()) - {"auto", "fkv", "threshold"}:
+        svd = qi.SampledSVD(4, tol=0.1, method=method, random_state=0).fit(convert(A))
+        assert svd.approximation_.method == method
+        assert np.linalg.svd(svd.components_ @ exact.T, compute_uv=False).min() > 0.9
+
+
+@pytest.mark.parametrize("method", ["fkv", "threshold"])
+def test_a_method_that_forms_no_components_is_refused(X, method):
+    with pytest.raises(ValueError, match=rf"`method` must not be '{method}', which forms no components"):
+        qi.SampledSVD(2, method=method).fit(X)
+
+
 @pytest.mark.parametrize("convert", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("method", ["gram", "krylov"])
 def test_from_drawn_rows_the_excess_is_within_the_promised_tolerance(method, convert):
@@ -121,6 +143,107 @@ def test_the_inverse_transform_projects(X):
     svd = qi.SampledSVD(4).fit(X)
     projected = svd.inverse_transform(svd.transform(X))
     np.testing.assert_allclose(projected, svd.approximation_.project(X), atol=1e-12)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array, sp.csc_array])
+def test_blocks_give_the_components_of_all_rows_within_the_tolerance(convert):
+    A = tall()
+    svd = qi.SampledSVD(4, tol=0.05)
+    for start in range(0, 3000, 600):
+        svd.partial_fit(convert(A[start : start + 600]))
+    values = np.linalg.svd(A, compute_uv=False)
+    error = np.linalg.norm(A - A @ svd.components_.T @ svd.components_)
+    assert error / np.sqrt((values[4:] ** 2).sum()) - 1.0 <= svd.excess_.high <= 0.05
+    assert svd.n_samples_seen_ == 3000
+    true = np.var(A @ svd.components_.T, axis=0)
+    low, high = svd.explained_variance_interval_.T
+    assert (low <= true * (1 + 1e-9)).all()
+    assert (true <= high * (1 + 1e-9)).all()
+    np.testing.assert_allclose(svd.explained_variance_, true, rtol=0.02)
+    np.testing.assert_allclose(svd.singular_values_, values[:4], rtol=0.01)
+    total = np.var(A, axis=0).sum()
+    np.testing.assert_allclose(svd.explained_variance_ratio_interval_ * total, svd.explained_variance_interval_)
+    np.testing.assert_allclose(svd.transform(A), A @ svd.components_.T, atol=1e-12)
+
+
+def test_a_sketch_that_holds_all_is_the_exact_svd(X):
+    streamed = qi.SampledSVD(5).partial_fit(X[:20]).partial_fit(X[20:])
+    exact = qi.SampledSVD(5, method="exact").fit(X)
+    np.testing.assert_allclose(streamed.components_, exact.components_, atol=1e-9)
+    for name in ("singular_values_", "explained_variance_", "explained_variance_ratio_"):
+        np.testing.assert_allclose(getattr(streamed, name), getattr(exact, name), rtol=1e-9)
+    assert streamed.excess_.high < 1e-12
+
+
+@pytest.mark.parametrize("mean", [1e6, 1e8])
+def test_where_the_mean_hides_the_deviations_the_bounds_from_blocks_say_so(X, mean):
+    far = X + mean
+    svd = qi.SampledSVD(2).partial_fit(far[:20]).partial_fit(far[20:])
+    images = far @ svd.components_.T
+    true = np.var(images - images.mean(axis=0), axis=0)
+    low, high = svd.explained_variance_interval_.T
+    assert (low <= true).all()
+    assert (true <= high).all()
+    # The first direction is that of the mean, the second is not.
+    total = np.var(far - mean, axis=0).sum()
+    assert high[0] - low[0] > (0.5 * total if mean == 1e8 else 1e-4 * total)
+    assert high[1] - low[1] < 1e-3 * total
+    np.testing.assert_allclose(
+        svd.explained_variance_ratio_interval_ * total, svd.explained_variance_interval_, rtol=1e-6
+    )
+
+
+def test_fit_starts_anew_and_blocks_after_it_too(X):
+    svd = qi.SampledSVD(3).partial_fit(10.0 * X).fit(X)
+    np.testing.assert_array_equal(svd.components_, qi.SampledSVD(3).fit(X).components_)
+    with pytest.warns(UserWarning, match="starts anew: `fit` keeps no sketch"):
+        svd.partial_fit(X[:30])
+    np.testing.assert_array_equal(svd.components_, qi.SampledSVD(3).partial_fit(X[:30]).components_)
+    assert svd.partial_fit(X[30:]).n_samples_seen_ == 60
+
+
+def test_a_refused_block_changes_nothing(X):
+    svd = qi.SampledSVD(3).partial_fit(X[:30])
+    with pytest.raises(ValueError, match="NaN"):
+        svd.partial_fit(np.where(X[40, 3] == X, np.nan, X)[30:])
+    with pytest.raises(ValueError, match="25 features"):
+        svd.partial_fit(X[30:, :5])
+    with pytest.raises(ValueError, match="must stay what it was in the first block, 3; got 4"):
+        clone_with_state(svd, n_components=4).partial_fit(X)
+    again = pickle.loads(pickle.dumps(svd)).partial_fit(X[30:])
+    np.testing.assert_array_equal(svd.partial_fit(X[30:]).components_, again.components_)
+    np.testing.assert_allclose(svd.components_, qi.SampledSVD(3, method="exact").fit(X).components_, atol=1e-9)
+
+
+def clone_with_state(svd, **params):
+    return pickle.loads(pickle.dumps(svd)).set_params(**params)
+
+
+def test_a_first_block_of_zeros_is_refused_by_name():
+    with pytest.raises(ZeroMassError, match=r"`X` must have a non-zero entry.*\(4, 3\)"):
+        qi.SampledSVD(1).partial_fit(np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_nan_or_an_infinity_is_refused(X, convert, value):
+    X[3, 4] = value
+    with pytest.raises(ValueError, match=r"Input X contains (NaN|infinity)"):
+        qi.SampledSVD(2).fit(convert(X))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_output_is_a_frame_if_it_is_set(X, kind):
+    pytest.importorskip(kind)
+    svd = qi.SampledSVD(2).set_output(transform=kind)
+    assert list(svd.fit_transform(X).columns) == list(svd.get_feature_names_out()) == ["sampledsvd0", "sampledsvd1"]
+
+
+def test_a_sparse_matrix_of_another_format_is_taken(X):
+    plain = qi.SampledSVD(3, method="exact").fit(X)
+    for convert in (sp.coo_array, sp.csc_matrix, sp.lil_array):
+        svd = qi.SampledSVD(3, method="exact").fit(convert(X))
+        np.testing.assert_allclose(svd.transform(convert(X)), plain.transform(X), atol=1e-9)
 
 
 def test_a_pickle_leaves_out_the_training_data():
