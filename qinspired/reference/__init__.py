@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from qinspired.reference._chepurko_clarkson_horesh_lin_woodruff import cchlw_low_rank_factors
+from qinspired.reference._deshpande_rademacher_vempala_wang import AdaptiveSample, drvw
+from qinspired.reference._drineas_kannan_mahoney import (
+    dkm_constant_time_svd,
+    dkm_linear_time_cur,
+    dkm_linear_time_svd,
+)
+from qinspired.reference._factors import RowColumnFactors
 from qinspired.reference._frieze_kannan_vempala import FKVResult, fkv
-from qinspired.reference._tang import TangRecommendation, tang_recommend
+from qinspired.reference._tang import TangRecommendation, modfkv, tang_recommend
 
-__all__ = ["FKVResult", "TangRecommendation", "fkv", "tang_recommend"]
+__all__ = [
+    "AdaptiveSample",
+    "FKVResult",
+    "RowColumnFactors",
+    "TangRecommendation",
+    "cchlw_low_rank_factors",
+    "dkm_constant_time_svd",
+    "dkm_linear_time_cur",
+    "dkm_linear_time_svd",
+    "drvw",
+    "fkv",
+    "modfkv",
+    "tang_recommend",
+]

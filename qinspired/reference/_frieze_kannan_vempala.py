@@ -12,13 +12,13 @@ from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_rank, check_vector
 from qinspired.access import RowCombination, SampleQueryMatrix, as_sq_matrix
 from qinspired.algorithms._results import Cost, CostMeter
-from qinspired.exceptions import ZeroMassError
+from qinspired.reference._drawn import left_pairs, sampled_block
 from qinspired.reference._monte_carlo import GROUPS, combined_entries, median_of_means
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, IntArray, RNGLike
 
-__all__ = ["FKVResult", "check_sizes", "fkv", "sampled_svd"]
+__all__ = ["FKVResult", "check_size", "fkv", "sampled_svd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class FKVResult:
     rows : ndarray of int64, shape (r,)
         The drawn rows, repeats included.
     cols : ndarray of int64, shape (c,)
-        The drawn columns, repeats included.
+        The drawn columns, repeats included; none where whole rows are used.
     coefficients : ndarray of float64, shape (r, k)
         v_l = sum_s coefficients[s, l] A[rows[s]]; the scaling of R is in them.
     singular_values : ndarray of float64, shape (k,)
-        Estimates of the largest singular values of A, decreasing and positive: those of the r x c sample.
+        Estimates of the largest singular values of A, decreasing and positive: those of the sample.
     stats : Cost
         What the call cost.
     """
@@ -82,7 +82,7 @@ class FKVResult:
         Returns
         -------
         ndarray of float64, shape (k, n)
-            Orthonormal only up to the sampling error: the Gram matrix is not the identity.
+            Orthonormal only up to the sampling error of the columns: the Gram matrix is not the identity.
 
         Notes
         -----
@@ -211,43 +211,30 @@ def fkv(A: Any, rank: int, *, n_rows: int, n_cols: int, rng: RNGLike = None) -> 
     built_index = not isinstance(A, SampleQueryMatrix)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
-    n_rows, n_cols = check_sizes(n_rows, n_cols, rank)
+    n_rows, n_cols = check_size(n_rows, "n_rows", rank), check_size(n_cols, "n_cols", rank)
     generator = as_generator(rng)
     meter = CostMeter(matrix, built_index=built_index)
     rows, cols, coefficients, values = sampled_svd(meter.matrix, n_rows, n_cols, generator)
     return FKVResult(matrix, rows, cols, coefficients[:, :rank], values[:rank], meter.read())
 
 
-def check_sizes(n_rows: Any, n_cols: Any, rank: int) -> tuple[int, int]:
-    """Return the numbers of rows and columns to draw, each at least the rank."""
-    sizes = []
-    for size, name in ((n_rows, "n_rows"), (n_cols, "n_cols")):
-        count = check_count(size, name, low=1)
-        if count < rank:
-            raise ValueError(f"`{name}` must be at least `rank` = {rank}, the directions sought; got {count}.")
-        sizes.append(count)
-    return sizes[0], sizes[1]
+def check_size(size: Any, name: str, rank: int) -> int:
+    """Return a number of rows or columns to draw, at least the rank."""
+    count = check_count(size, name, low=1)
+    if count < rank:
+        raise ValueError(f"`{name}` must be at least `rank` = {rank}, the directions sought; got {count}.")
+    return count
 
 
 def sampled_svd(
     A: SampleQueryMatrix, n_rows: int, n_cols: int, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray, Float64Array, Float64Array]:
     """Return drawn rows and columns, and the coefficients of all v_l with positive sigma_l beside those sigma_l."""
-    if A.frobenius_norm == 0.0:
-        raise ZeroMassError("`A` must have a non-zero entry: no row of a zero matrix can be drawn.")
-    rows = A.sample_rows(n_rows, generator)
-    cols = A.sample_cols(rows[generator.integers(n_rows, size=n_cols)], generator)
-    norms = A.row_norms(rows)
-    # Every row of R has norm |A|_F / sqrt(r): it is a unit row times that, and no square of an entry is
-    # formed.
-    units = A.query(rows[:, None], cols[None, :]).astype(np.float64) / norms[:, None]
-    law = (units**2).mean(axis=0)
-    U, shares, _ = np.linalg.svd(units / np.sqrt(n_rows * n_cols * law), full_matrices=False)
-    kept = shares > shares[0] * max(n_rows, n_cols) * np.finfo(A.dtype).eps
-    U, shares = U[:, kept], shares[kept]
+    block = sampled_block(A, n_rows, n_cols, generator)
+    U, shares = left_pairs(block.W, A.dtype)
     # |A|_F cancels between the scaling of R and sigma_l = |A|_F shares_l.
-    coefficients = U / shares / (np.sqrt(n_rows) * norms)[:, None]
-    return rows, cols, coefficients, shares * A.frobenius_norm
+    coefficients = U / shares / (np.sqrt(n_rows) * block.norms)[:, None]
+    return block.rows, block.cols, coefficients, shares * A.frobenius_norm
 
 
 def _dense_components(A: SampleQueryMatrix, rows: IntArray, coefficients: Float64Array) -> Float64Array:

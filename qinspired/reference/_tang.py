@@ -1,4 +1,4 @@
-"""The recommendation algorithm of Tang."""
+"""The low-rank approximation and the recommendation algorithm of Tang."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from qinspired._validation import check_count, check_indices, check_nonnegative,
 from qinspired.access import RowCombination, SampleQueryMatrix, as_sq_matrix
 from qinspired.algorithms._results import Cost, CostMeter
 from qinspired.exceptions import ZeroMassError
-from qinspired.reference._frieze_kannan_vempala import check_sizes, sampled_svd
+from qinspired.reference._frieze_kannan_vempala import FKVResult, check_size, sampled_svd
 from qinspired.reference._monte_carlo import GROUPS, combined_entries, median_of_means
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, IntArray, RNGLike
 
-__all__ = ["TangRecommendation", "tang_recommend"]
+__all__ = ["TangRecommendation", "modfkv", "tang_recommend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,72 @@ class TangRecommendation:
     projections: Float64Array
     singular_values: Float64Array
     stats: Cost
+
+
+def modfkv(A: Any, threshold: float, *, n_rows: int, n_cols: int, rng: RNGLike = None) -> FKVResult:
+    """Low-rank approximation from a small sample: the directions whose singular value reaches a threshold.
+
+    Parameters
+    ----------
+    A : array_like, sparse matrix, or object with sample-and-query access, shape (m, n)
+        The matrix. Anything but an object made by `as_sq_matrix` is indexed first, by one pass.
+    threshold : float
+        Directions with sigma_l >= `threshold` > 0 are kept, in units of the singular values of A.
+    n_rows, n_cols : int
+        Number r of rows and c of columns to draw, with replacement; each may exceed m or n.
+    rng : int, Generator, SeedSequence or None
+        Source of the randomness.
+
+    Returns
+    -------
+    FKVResult
+        With `rows`, `cols`, `coefficients`, `singular_values`, `right_vector`, `components`, `solve` and
+        `stats`; of as many directions as reach the threshold.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, no sigma_l reaches `threshold`, or `A` is no finite real matrix.
+    ZeroMassError
+        If all entries of `A` are zero.
+
+    Notes
+    -----
+    The draws, the scaling and the vectors are those of `fkv`; `tang_recommend` is built on it. With K =
+    |A|_F^2 / threshold^2 at most K directions are kept, whatever A is, for the energy of the sample is that of A.
+
+    Cost: that of `fkv`.
+    Error: for r = c of the order of K^4 / (eta eps^2)^2, |A_s+ - A V V^T|_F <= eps |A|_F but for directions of A whose
+    singular value is within a factor 1 - eta and 1 + eta of the threshold, which may be kept or not; A_s+ has
+    the larger ones [1]_.
+
+    References
+    ----------
+    .. [1] E. Tang, "A quantum-inspired classical algorithm for recommendation systems", STOC 2019.
+
+    Differs from [1]_: sizes are given, not derived from an accuracy, and the numbers of rows and columns may differ;
+    a threshold that no direction reaches is an error, not an approximation by zero; directions with sigma_l below the
+    rounding of sigma_1 are dropped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import qinspired as qi
+    >>> problem = qi.problems.low_rank_matrix((300, 200), 3, kappa=4.0, rng=0)
+    >>> exact = problem.singular_values
+    >>> middle = float(np.sqrt(exact[1] * exact[2]))
+    >>> qi.reference.modfkv(problem.A, middle, n_rows=100, n_cols=100, rng=0).rank
+    2
+    """
+    built_index = not isinstance(A, SampleQueryMatrix)
+    matrix = as_sq_matrix(A)
+    least = _check_threshold(threshold)
+    n_rows, n_cols = check_size(n_rows, "n_rows", 1), check_size(n_cols, "n_cols", 1)
+    generator = as_generator(rng)
+    meter = CostMeter(matrix, built_index=built_index)
+    rows, cols, coefficients, values = sampled_svd(meter.matrix, n_rows, n_cols, generator)
+    count = _count_above(values, least)
+    return FKVResult(matrix, rows, cols, coefficients[:, :count], values[:count], meter.read())
 
 
 def tang_recommend(
@@ -144,21 +210,15 @@ def tang_recommend(
     n_estimates = check_count(n_estimates, "n_estimates", low=1)
     if rank is not None:
         rank = check_rank(rank, matrix.shape)
-    least = 0.0 if threshold is None else check_nonnegative(threshold, "threshold")
-    if threshold is not None and least == 0.0:
-        raise ValueError("`threshold` must be > 0, in units of the singular values of `A`; got 0.")
-    n_rows, n_cols = check_sizes(n_rows, n_cols, rank or 1)
+    least = 0.0 if threshold is None else _check_threshold(threshold)
+    n_rows, n_cols = check_size(n_rows, "n_rows", rank or 1), check_size(n_cols, "n_cols", rank or 1)
     generator = as_generator(rng)
     norm = float(matrix.row_norms([user])[0])
     if norm == 0.0:
         raise ZeroMassError(f"`user` must have a non-zero entry to recommend from; row {user} of `A` is zero.")
     meter = CostMeter(matrix, built_index=built_index)
     rows, _, coefficients, values = sampled_svd(meter.matrix, n_rows, n_cols, generator)
-    count = rank if rank is not None else int((values >= least).sum())
-    if count == 0:
-        raise ValueError(
-            f"`threshold` must not exceed the largest singular value, estimated as {values[0]:.6g}; got {threshold}."
-        )
+    count = rank if rank is not None else _count_above(values, least)
     coefficients, values = coefficients[:, :count], values[:count]
     if exact_coefficients:
         projections = _exact_projections(meter.matrix, user, rows, coefficients)
@@ -171,6 +231,24 @@ def tang_recommend(
     items, n_proposals = RowCombination(meter.matrix, rows, combined).sample(n_draws, generator)
     vector = RowCombination(matrix, rows, combined)
     return TangRecommendation(items, n_proposals, vector, projections, values, meter.read())
+
+
+def _check_threshold(threshold: Any) -> float:
+    """Return a positive threshold."""
+    least = check_nonnegative(threshold, "threshold")
+    if least == 0.0:
+        raise ValueError("`threshold` must be > 0, in units of the singular values of `A`; got 0.")
+    return least
+
+
+def _count_above(values: Float64Array, threshold: float) -> int:
+    """Return how many singular values reach a threshold, at least one."""
+    count = int((values >= threshold).sum())
+    if count == 0:
+        raise ValueError(
+            f"`threshold` must not exceed the largest singular value, estimated as {values[0]:.6g}; got {threshold}."
+        )
+    return count
 
 
 def _exact_projections(A: SampleQueryMatrix, user: int, rows: IntArray, coefficients: Float64Array) -> Float64Array:

@@ -43,6 +43,14 @@ def result(request: pytest.FixtureRequest) -> FKVResult:
     return fkv(request.param(matrix()), RANK, n_rows=30, n_cols=20, rng=1)
 
 
+def test_with_more_columns_than_rows_the_factors_are_those_of_the_formulas() -> None:
+    found = fkv(matrix(), RANK, n_rows=10, n_cols=70, rng=1)
+    sigma, V = textbook(matrix(), found)
+    np.testing.assert_allclose(found.singular_values, sigma, rtol=1e-12)
+    signs = np.sign((V * found.components().T).sum(axis=0))
+    np.testing.assert_allclose(found.components().T, V * signs, rtol=0, atol=1e-12)
+
+
 def test_the_factors_are_those_of_the_formulas(result: FKVResult) -> None:
     sigma, V = textbook(matrix(), result)
     assert (result.rows.shape, result.cols.shape, result.coefficients.shape) == ((30,), (20,), (30, 3))

@@ -1,7 +1,8 @@
-"""The figures measured with the published code on its own data, reproduced.
+"""The figures that the published code gives when it is run again on its own data, reproduced.
 
-The wanted figures are medians over 8 to 20 runs of a heavy-tailed error, so that two right programs differ by
-a factor of up to two; the bounds say so.
+"Published" stands for that: none is a figure printed in the paper. They are medians over 8 to 20 runs of a heavy-tailed
+error, so that two right programs differ by a factor of up to two; the bounds say so. What practical algorithms reach in
+their place, and how fast, is in `benchmarks/reference`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import gzip
 from typing import TYPE_CHECKING
 
 import numpy as np
+import oracles
 import pytest
 import scipy.sparse as sp
 
 import qinspired as qi
-from qinspired.reference import FKVResult, fkv, tang_recommend
+from qinspired.reference import FKVResult, dkm_linear_time_svd, fkv, tang_recommend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +53,7 @@ def test_with_exact_coefficients_the_error_falls_as_the_root_of_the_rows(linear:
     medians = {}
     for r, figure in published.items():
         medians[r] = np.median(
-            [linear.error(linear.run(r, r, seed).solve(linear.b).to_array()) for seed in range(3 * SEEDS)]
+            [linear.error(linear.run(r, r, seed).solve(linear.b).to_array()) for seed in range(2 * SEEDS)]
         )
         assert figure / 2 < medians[r] < figure * 2
         assert medians[r] < 1.5 * 0.27 * kappa_sq / np.sqrt(r)
@@ -64,10 +66,19 @@ def test_with_estimated_coefficients_the_error_is_that_of_the_example(linear: Ex
         linear.error(linear.run(200, 200, seed).solve(linear.b, n_estimates=50, rng=seed).to_array())
         for seed in range(SEEDS)
     ]
-    # Published: median 0.581 over 20 runs, from 0.145 to 1.66. Over 150 seeds this code has 0.37, and medians
-    # of 20 seeds from 0.26 to 0.45.
+    # Published: median 0.581 over 20 runs, from 0.145 to 1.66. Over 300 seeds this code has 0.35, and medians of 20
+    # seeds from 0.25 to 0.53; with draws of their own for each coefficient, as published, 0.36, and 0.25 to 0.58.
     assert 0.2 < np.median(errors) < 0.85
     assert max(errors) < 4
+
+
+@pytest.mark.parametrize(("r", "published"), [(50, 0.19), (200, 0.13)])
+def test_whole_rows_give_less_error_than_rows_and_columns(linear: Example, r: int, published: float) -> None:
+    errors = [
+        linear.error(dkm_linear_time_svd(linear.matrix, 3, n_rows=r, rng=seed).solve(linear.b).to_array())
+        for seed in range(3 * SEEDS)
+    ]
+    assert published / 2 < np.median(errors) < published * 2
 
 
 def test_the_singular_values_are_as_near_as_published(linear: Example) -> None:
@@ -78,69 +89,120 @@ def test_the_singular_values_are_as_near_as_published(linear: Example) -> None:
     assert (medians > published / 1.5).all()
 
 
-def test_the_draws_for_a_coefficient_scatter_as_predicted(linear: Example) -> None:
+@pytest.mark.parametrize(("count", "n_seeds"), [(50, 450), (200, 450)])
+def test_the_draws_for_a_coefficient_scatter_as_predicted(linear: Example, count: int, n_seeds: int) -> None:
     found = linear.run(200, 200, 1)
-    V, count = found.components(), 50
+    V = found.components()
     exact = V @ (linear.A.T @ linear.b)
-    basis = found.coefficients / found.singular_values**2
-    errors = []
-    for seed in range(150):
-        solution = found.solve(linear.b, n_estimates=count, rng=seed)
-        errors.append(np.abs(np.linalg.lstsq(basis, solution.coefficients)[0] - exact))
+    basis = np.linalg.pinv(found.coefficients / found.singular_values**2)
+    errors = [
+        np.abs(basis @ found.solve(linear.b, n_estimates=count, rng=seed).coefficients - exact)
+        for seed in range(n_seeds)
+    ]
     scale = linear.matrix.frobenius_norm**2 * (linear.b @ linear.b)
     predicted = 0.6745 * 1.19 * np.sqrt((scale * (V**2).sum(axis=1) - exact**2) / (10 * count))
-    np.testing.assert_allclose(np.median(errors, axis=0), predicted, rtol=0.25)
+    # The median of 450 such errors has a standard deviation of 1.17 / sqrt(450) = 5.5 %.
+    np.testing.assert_allclose(np.median(errors, axis=0), predicted, rtol=0.2)
 
 
 def test_one_draw_has_the_published_variance(linear: Example) -> None:
-    # V_l = |A|_F^2 |b|^2 |v_l|^2 / lambda_l^2 - 1 with the exact singular vectors.
+    # Of an estimate of lambda_l = <v_l, A^T b> over lambda_l, with the exact singular vectors: by entries from their
+    # squares as published, by rows from their squared norms, and by rows from the squares of b. Estimates by entries
+    # have heavy tails, as an entry may be small.
+    count = 10**6
+    V = np.linalg.svd(linear.A, full_matrices=False)[2][:3]
+    products, norm = linear.A @ V.T, linear.matrix.frobenius_norm
+    exact = products.T @ linear.b
+    i = linear.matrix.sample_rows(count, rng=0)
+    j = linear.matrix.sample_cols(i, rng=1)
+    by_entries = (norm**2 * linear.b[i] / linear.A[i, j])[:, None] * V[:, j].T
+    by_rows = (norm**2 * linear.b / (linear.A**2).sum(axis=1))[i, None] * products[i]
+    i = qi.AliasTable(linear.b**2).sample(count, rng=0)
+    by_b = (linear.b @ linear.b / linear.b)[i, None] * products[i]
+    for draws, published in (
+        (by_entries, [8.47, 5.16, 41.15]),
+        (by_rows, [2.71, 1.84, 5.21]),
+        (by_b, [3.84, 1.66, 1.40]),
+    ):
+        np.testing.assert_allclose(draws.mean(axis=0), exact, rtol=0.03)
+        np.testing.assert_allclose(draws.var(axis=0) / exact**2, published, rtol=0.05)
+
+
+def test_the_variance_of_one_draw_has_a_formula(linear: Example) -> None:
     V = np.linalg.svd(linear.A, full_matrices=False)[2][:3]
     scale = linear.matrix.frobenius_norm**2 * (linear.b @ linear.b)
     variances = scale / (V @ (linear.A.T @ linear.b)) ** 2 - 1
-    np.testing.assert_allclose(variances, [8.47, 5.16, 41.15], rtol=0.01)
-    # And as drawn: 10^5 draws scatter by some percent, as the estimates have heavy tails.
-    i = linear.matrix.sample_rows(100_000, rng=0)
-    j = linear.matrix.sample_cols(i, rng=1)
-    draws = linear.matrix.frobenius_norm**2 * linear.b[i] / linear.A[i, j] * V[:, j]
-    relative = draws.var(axis=1) / (V @ (linear.A.T @ linear.b)) ** 2
-    np.testing.assert_allclose(relative, variances, rtol=0.1)
+    np.testing.assert_allclose(variances, [8.47, 5.16, 41.15], rtol=0.001)
 
 
-def test_trials_for_a_drawn_entry_are_those_predicted_and_published(linear: Example) -> None:
-    ratios, trials = [], []
-    for seed in range(SEEDS):
-        x = linear.run(200, 200, seed).solve(linear.b, n_estimates=50, rng=seed)
-        n_draws = 200
-        _, n_proposals = x.sample(n_draws, rng=seed)
-        norms = linear.matrix.row_norms(x.rows)
-        w = x.coefficients * norms * np.sqrt(200) / linear.matrix.frobenius_norm
-        predicted = linear.matrix.frobenius_norm**2 * (w @ w) / (x.to_array() @ x.to_array())
-        trials.append(n_proposals / n_draws)
-        ratios.append(trials[-1] / predicted)
-    assert np.median(ratios) == pytest.approx(1.0, abs=0.05)
-    assert np.median(trials) == pytest.approx(14.4, rel=0.25)
-
-
-def test_the_small_example_fails_as_published(data_dir: Path) -> None:
-    small = Example(data_dir, "linear_small", 5)
-    errors = {}
-    for count in (10, None):
-        errors[count] = np.median(
-            [
-                small.error(small.run(80, 50, seed).solve(small.b, n_estimates=count, rng=seed).to_array())
-                for seed in range(SEEDS)
-            ]
-        )
-    # Published: 23.7 (3.9 to 170) estimated, 4.89 (0.66 to 13.9) exact. An answer of zero has an error of 1.
-    assert 8 < errors[10] < 70
-    assert 1.6 < errors[None] < 15
+def trials_and_prediction(matrix: qi.SampleQueryMatrix, x: qi.RowCombination, seed: int) -> tuple[float, float]:
+    """Return the trials for each of 200 draws from x, and |A|_F^2 |w|^2 / |x|^2, w the coefficients in unit rows."""
+    _, n_proposals = x.sample(200, rng=seed)
+    w = x.coefficients * matrix.row_norms(x.rows) * np.sqrt(len(x.rows)) / matrix.frobenius_norm
+    whole = x.to_array()
+    return n_proposals / 200, matrix.frobenius_norm**2 * (w @ w) / (whole @ whole)
 
 
 @pytest.mark.parametrize(
-    ("rank", "kappa", "published"),
-    [(2, 1, 0.088), (2, 3, 0.241), (5, 1, 0.224), (5, 10, 0.966), (10, 3, 0.547), (20, 1, 0.582), (2, 30, 25.6)],
+    ("name", "rank", "r", "c", "count", "published"),
+    [("linear", 3, 200, 200, 50, 14.4), ("linear_small", 5, 80, 50, 10, 474.0)],
 )
-def test_rank_and_condition_number_spoil_the_answer_as_published(rank: int, kappa: int, published: float) -> None:
+def test_trials_for_a_drawn_entry_are_those_predicted_and_published(
+    data_dir: Path, name: str, rank: int, r: int, c: int, count: int, published: float
+) -> None:
+    example = Example(data_dir, name, rank)
+    found = []
+    for seed in range(SEEDS // 2):
+        x = example.run(r, c, seed).solve(example.b, n_estimates=count, rng=seed)
+        found.append(trials_and_prediction(example.matrix, x, seed))
+    check_trials(found, published)
+
+
+def test_trials_of_the_portfolio_are_those_predicted_and_published(data_dir: Path) -> None:
+    # [[0, r^T], [r, S]] with the right-hand side (mu, 0): lambda_l = mu <A[0], v_l> is estimated from draws of row 0.
+    S, returns = (np.load(data_dir / "xanadu" / f"SnP500_{name}.npy") for name in ("correlation", "returns"))
+    matrix = qi.as_sq_matrix(np.block([[np.zeros((1, 1)), returns[None, :]], [returns[:, None], S]]))
+    sizes = {"n_rows": 340, "n_cols": 340}
+    found = []
+    for seed in range(8):
+        projections = tang_recommend(matrix, 0, 0, rank=5, n_estimates=10, rng=seed, **sizes).projections
+        factors = fkv(matrix, 5, rng=seed, **sizes)  # the same draws
+        x = qi.access.RowCombination(
+            matrix, factors.rows, factors.coefficients @ (projections / factors.singular_values**2)
+        )
+        found.append(trials_and_prediction(matrix, x, seed))
+    check_trials(found, 168.0)
+
+
+def check_trials(found: list[tuple[float, float]], published: float) -> None:
+    trials, predicted = np.array(found).T
+    # 200 draws scatter by 1 / sqrt(200) = 7 %, their mean over 8 or 10 seeds by 2.5 %.
+    assert np.mean(trials / predicted) == pytest.approx(1.0, abs=0.08)
+    # The trials themselves vary from run to run with the coefficients, by a factor of two and more.
+    assert published / 2 < np.median(trials) < 2 * published
+
+
+def test_drawn_entries_of_the_solution_follow_their_squares(linear: Example) -> None:
+    x = linear.run(200, 200, 0).solve(linear.b, n_estimates=50, rng=0)
+    draws, _ = x.sample(20_000, rng=1)
+    assert oracles.chi_square_p(draws, oracles.law_of(x.to_array())) > oracles.P_LOWEST
+    # The twin: the law of another run, whose solution differs by about as much as that of the exact one.
+    other = linear.run(200, 200, 1).solve(linear.b, n_estimates=50, rng=1)
+    assert oracles.chi_square_p(draws, oracles.law_of(other.to_array())) < oracles.P_LOWEST
+
+
+CELLS = {
+    2: (0.088, 0.241, 3.57, 25.6),
+    5: (0.224, 0.367, 0.966, 27.3),
+    10: (0.420, 0.547, 1.67, 14.0),
+    20: (0.582, 0.884, 3.97, 23.9),
+}
+
+
+@pytest.mark.parametrize("place", range(4), ids=["kappa 1", "kappa 3", "kappa 10", "kappa 30"])
+@pytest.mark.parametrize("rank", CELLS)
+def test_rank_and_condition_number_spoil_the_answer_as_published(rank: int, place: int) -> None:
+    kappa, published = (1, 3, 10, 30)[place], CELLS[rank][place]
     rng = np.random.default_rng(100 * rank + kappa)
     U = np.linalg.qr(rng.standard_normal((1000, rank)))[0]
     V = np.linalg.qr(rng.standard_normal((500, rank)))[0]
@@ -149,31 +211,46 @@ def test_rank_and_condition_number_spoil_the_answer_as_published(rank: int, kapp
     x /= np.linalg.norm(x)
     A = U * sigma @ V.T
     matrix, b = qi.as_sq_matrix(A), A @ x
+    # The bound is tight at small kappa, where more seeds are needed to be below it.
     errors = [
         np.linalg.norm(fkv(matrix, rank, n_rows=400, n_cols=400, rng=seed).solve(b).to_array() - x)
-        for seed in range(24)
+        for seed in range(24 if kappa <= 3 else 10)
     ]
     assert np.median(errors) < (sigma**2).sum() / sigma[-1] ** 2 / np.sqrt(400)
     assert published / 2.5 < np.median(errors) < published * 2.5
 
 
-def test_the_row_of_a_film_user_is_as_far_off_as_published(data_dir: Path) -> None:
+def films(data_dir: Path) -> sp.csr_array:
+    """Return the ratings, one row for each user number from 0 and a column for each film."""
     with gzip.open(data_dir / "movielens-latest-small-2018" / "ratings.csv.gz", "rt") as file:
         triples = np.array([line[:3] for line in list(csv.reader(file))[1:]], dtype=np.float64)
     _, items = np.unique(triples[:, 1], return_inverse=True)
     A = sp.csr_array((triples[:, 2], (triples[:, 0].astype(int), items)))
     assert A.shape == (611, 9724)
+    return A
+
+
+def test_the_row_of_a_film_user_is_as_far_off_as_published(data_dir: Path) -> None:
+    A = films(data_dir)
     U, s, Vt = sp.linalg.svds(A, k=10, rng=np.random.default_rng(0))
     wanted = U[416] * s @ Vt
     matrix = qi.as_sq_matrix(A)
     errors: dict[bool, list[float]] = {True: [], False: []}
+    ratios, trials = [], []
     for exact, found in errors.items():
         for seed in range(3):
             result = tang_recommend(
-                matrix, 416, 0, rank=10, n_rows=450, n_cols=1500, n_estimates=10, exact_coefficients=exact, rng=seed
+                matrix, 416, 0, rank=10, n_rows=450, n_cols=4500, n_estimates=10, exact_coefficients=exact, rng=seed
             )
             found.append(float(np.linalg.norm(result.vector.to_array() - wanted) / np.linalg.norm(wanted)))
-    # Published with 4,500 columns: 0.292 (0.244 to 0.293) and 0.376 (0.361 to 0.432); a third of the columns
-    # is enough, as the rows limit the answer.
-    assert 0.2 < np.median(errors[True]) < 0.4
-    assert 0.25 < np.median(errors[False]) < 0.5
+            made, predicted = trials_and_prediction(matrix, result.vector, seed)
+            ratios.append(made / predicted)
+            trials.append(made)
+    # Published over 3 runs: 0.292 (0.244 to 0.293) and 0.376 (0.361 to 0.432).
+    assert 0.22 < np.median(errors[True]) < 0.36
+    assert 0.3 < np.median(errors[False]) < 0.45
+    # Of one user's row, 12 % of the energy lies in the ten directions: the row itself is far from any of these.
+    assert 0.1 < (np.linalg.norm(wanted) / matrix.row_norms([416])[0]) ** 2 < 0.14
+    # 7 % / sqrt(6) = 3 %; published 18.7.
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
+    assert 18.7 / 2 < np.median(trials) < 18.7 * 2
