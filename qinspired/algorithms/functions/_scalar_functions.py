@@ -40,7 +40,7 @@ def scalar_function(f: Any, parameter: Any) -> ScalarFunction:
         raise TypeError(f"`f` must be a callable or one of {', '.join(NAMES)}; got {type(f).__name__}.")
     if parameter is not None:
         raise ValueError(f"`parameter` belongs to a named `f`; put {parameter!r} into the function that you give.")
-    at_zero = float(_called(f, np.zeros(1))[0])
+    at_zero = float(_called(f, np.zeros(2))[0])
 
     def increments(x: Float64Array) -> Float64Array:
         values: Float64Array = _called(f, x) - at_zero

@@ -56,10 +56,10 @@ def trace_of(
         )
     n_zero = shape[1] - min(shape)
     if isinstance(spectrum, KnownSpectrum):
-        rest = n_zero * float(_images(f, np.zeros(1))[0]) if n_zero else 0.0
+        rest = n_zero * float(_images(f, np.zeros(2))[0]) if n_zero else 0.0
         found = spectrum.sum_of(lambda x: _images(f, square * x))
         return Estimate(found.value + rest, found.low + rest, found.high + rest, 1.0, 0)
-    at_zero = float(_images(f, np.zeros(1))[0])
+    at_zero = float(_images(f, np.zeros(2))[0])  # of one entry, older numpy would make a number
     found = spectrum.sum_of(lambda x: _images(f, square * x) - at_zero)
     value, low, high = (shape[1] * at_zero + part for part in (found.value, found.low, found.high))
     return Estimate(value, low, high, found.confidence, found.n_draws)
