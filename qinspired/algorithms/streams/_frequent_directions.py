@@ -63,9 +63,10 @@ class FrequentDirections:
     Cost: about 8 l n multiplications for a dense row, and O(l^2) for the eigenvectors; 2 l n numbers of memory, and as
     many again during an update. Sparse rows are collected as they are, up to 8 l of them, and multiplied sparse; the
     sketch is dense.
-    Error: as above, up to rounding, of which eps |B|_F for each time that the rows were shrunk is added to the bounds
-    of the error. Where the square to be taken is below 1e-9 of the largest, it comes from a QR factorization instead of
-    a Gram matrix, with which the step takes 3 to 9 times as long.
+    Error: as above, up to rounding, of which eps |B|_F for each time that the rows were shrunk, and 8 eps |B|_F^2 for
+    each square from a Gram matrix, is added to the bounds of the error and to the upper ones of the singular values.
+    Where the square to be taken is below 1e-9 of the largest, it comes from a QR factorization instead of a Gram
+    matrix, with which the step takes 3 to 9 times as long.
 
     References
     ----------
@@ -292,7 +293,8 @@ class FrequentDirections:
         values = np.zeros(k)
         values[: len(used)] = np.sqrt(used)
         # No singular value is larger than |A|_F; in float32 that may be rounded to less than the one found.
-        highest = np.maximum(np.minimum(np.hypot(values, math.sqrt(held.shrinkage)), norm), values)
+        highest = np.sqrt(values**2 + held.shrinkage + blur + held.blur) + held.drift
+        highest = np.maximum(np.minimum(highest, norm), values)
         vectors = _orthonormal(held.dense.T @ (left[:, : len(used)] / values[: len(used)]).astype(held.dtype))
         error, excess = _bounds(held, squares, blur, k, held.repaid(left, squares, k))
         return StreamedApproximation(

@@ -25,9 +25,10 @@ class StreamedApproximation:
     components : ndarray, shape (k, n)
         Orthonormal rows, the columns of V.
     singular_values : ndarray of float64, shape (k,)
-        Lower bounds of the leading singular values of A, in descending order: those of the sketch.
+        Lower bounds of the leading singular values of A, in descending order: those of the sketch. Rounding may make
+        the square of one too high by some 10 eps |A|_F^2.
     singular_values_high : ndarray of float64, shape (k,)
-        Upper bounds: the squares are larger by `shrinkage`.
+        Upper bounds: the squares are larger by `shrinkage` and by what rounding may hide.
     error : ErrorEstimate
         |A - A V V^T|_F / |A|_F; `low` and `high` bound it, `confidence` is 1.
     excess : ErrorEstimate
