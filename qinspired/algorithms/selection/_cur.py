@@ -14,7 +14,7 @@ from qinspired.algorithms.selection._columns import chosen_columns, fit_columns,
 from qinspired.algorithms.selection._drawn import dense, rounding
 from qinspired.algorithms.selection._remainder import relative_error
 from qinspired.algorithms.selection._rows import chosen_rows, fit_rows
-from qinspired.algorithms.selection._task import described, outcome, settled, start
+from qinspired.algorithms.selection._task import Attempt, described, outcome, settled, start
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, IntArray, RNGLike
@@ -216,7 +216,7 @@ def cur(
     c = _checked_size(n_cols, "n_cols", task.rank, n)
     r = _checked_size(n_rows, "n_rows", task.rank, m)
 
-    def attempt(sample: RowSample) -> _Attempt:
+    def attempt(sample: RowSample) -> Attempt[tuple[IntArray, IntArray, Float64Array]]:
         directions = leading(task, sample, max(c, r))
         columns = fit_columns(sample, chosen_columns(task, directions, c), _LEAST_SHARE)
         rows = fit_rows(task.A, chosen_rows(task, sample, directions, r), _LEAST_SHARE)
@@ -233,25 +233,12 @@ def cur(
         def residuals(block: FloatArray | sp.csr_array[Any]) -> Float64Array:
             return dense(block) - (dense(block[:, columns.cols]) @ U) @ R
 
-        return _Attempt(columns.cols, rows.rows, U, relative_error(task.A, residuals, sample, task.rng))
+        error = relative_error(task.A, residuals, sample, task.rng)
+        return Attempt((columns.cols, rows.rows, U), len(columns.cols) + len(rows.rows), error)
 
     sample, found = settled(task, max(c, r), c + r, max(rounding(task.A.dtype), _LEAST_SHARE), attempt)
     status = outcome(task, sample, found.n_found, c + r, "columns and rows")
-    return CURDecomposition(
-        found.cols, found.rows, found.U, found.error, task.method, status, task.meter.read(), task.matrix
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    cols: IntArray
-    rows: IntArray
-    U: Float64Array
-    error: ErrorEstimate
-
-    @property
-    def n_found(self) -> int:
-        return len(self.cols) + len(self.rows)
+    return CURDecomposition(*found.answer, found.error, task.method, status, task.meter.read(), task.matrix)
 
 
 def _checked_size(value: int | None, name: str, rank: int, most: int) -> int:

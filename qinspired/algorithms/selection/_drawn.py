@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qinspired.access import base_of
-from qinspired.algorithms.approximation._row_sample import gather_rows
+from qinspired.algorithms._gather import gather_rows
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, IntArray

@@ -9,8 +9,8 @@ import numpy as np
 
 from qinspired.access import ImplicitMatrix, base_of
 from qinspired.algorithms._certificates import root_mean_interval
+from qinspired.algorithms._gather import gather_rows
 from qinspired.algorithms._results import ErrorEstimate
-from qinspired.algorithms.approximation._row_sample import gather_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["relative_error"]
 
-_HELD_OUT_ROWS = 128
+_HELD_OUT_ROWS = 256
 _LONGEST_ROWS = 128
 
 # Above so many rows their norms are not looked at, and rows are drawn from all.
@@ -37,10 +37,11 @@ def relative_error(
 ) -> ErrorEstimate:
     """Return the norm of the residual over |A|_F; `residuals` gives those of rows of any scale, (q, n).
 
-    The longest of the rows that the selection read are judged exactly, as part of |A|_F^2; all others by 128 rows
+    The longest of the rows that the selection read are judged exactly, as part of |A|_F^2; all others by 256 rows
     drawn among them. Without the first part, a matrix whose mass is in a few rows would be judged by those alone.
-    Half are drawn by squared norm and half evenly: what is left of a row need not be long where the row is. On eight
-    families of spectra 92 to 99 % of 200 intervals covered the error, where draws by squared norm alone had 84 to 97.
+    Half are drawn by squared norm and half evenly: what is left of a row need not be long where the row is. By squared
+    norm alone the intervals were 0.8 to 4 times as long on the 8 features of the Californian houses. Of 200 there at
+    ranks of 2 to 6, 91 to 98 % covered the error; with 128 rows 86 to 98 %.
     """
     m, n = A.shape
     if sample.whole and m * n <= _CHECKED_CELLS:

@@ -14,7 +14,7 @@ from qinspired.algorithms.selection._columns import leading
 from qinspired.algorithms.selection._drawn import dense, rounding
 from qinspired.algorithms.selection._pivots import choose, distinct_draws, independent
 from qinspired.algorithms.selection._remainder import relative_error
-from qinspired.algorithms.selection._task import described, outcome, settled, start
+from qinspired.algorithms.selection._task import Attempt, described, outcome, settled, start
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, IntArray, RNGLike
@@ -131,7 +131,7 @@ def select_rows(
 
     Notes
     -----
-    Cost: r = `n_draws` rows, the chosen ones again and 128 for the error are read; about 4 r n k multiplications. The
+    Cost: r = `n_draws` rows, the chosen ones again and 256 for the error are read; about 4 r n k multiplications. The
     coefficients X, m k numbers, are made by one pass when they are asked for.
     Error: X is the best there is for the rows. "qr" chose rows whose error was 1.1 to 1.9 times the best of rank k on
     eight families of spectra, 1.1 to 2.1 times if all rows were candidates; candidates by draw cost most, 1.63 against
@@ -151,26 +151,15 @@ def select_rows(
     """
     task = start(A, rank, method, n_draws, rng, "select_rows")
 
-    def attempt(sample: RowSample) -> _Attempt:
-        rows = chosen_rows(task, sample, leading(task, sample, task.rank), task.rank)
-        fit = fit_rows(task.A, rows)
-        return _Attempt(fit, relative_error(task.A, fit.residuals, sample, task.rng))
+    def attempt(sample: RowSample) -> Attempt[RowFit]:
+        fit = fit_rows(task.A, chosen_rows(task, sample, leading(task, sample, rank), rank))
+        return Attempt(fit, len(fit.rows), relative_error(task.A, fit.residuals, sample, task.rng))
 
-    sample, found = settled(task, task.rank, task.rank, rounding(task.A.dtype), attempt)
-    fit = found.fit
-    status = outcome(task, sample, len(fit.rows), task.rank, "rows")
+    sample, found = settled(task, rank, rank, rounding(task.A.dtype), attempt)
+    fit = found.answer
+    status = outcome(task, sample, found.n_found, rank, "rows")
     components = np.ascontiguousarray(fit.V.T, dtype=task.A.dtype)
     return RowSubset(fit.rows, components, fit.T, found.error, task.method, status, task.meter.read(), task.matrix)
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    fit: RowFit
-    error: ErrorEstimate
-
-    @property
-    def n_found(self) -> int:
-        return len(self.fit.rows)
 
 
 def chosen_rows(task: Task, sample: RowSample, directions: Directions | None, count: int) -> IntArray:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_rank
-from qinspired.access import SampleQueryMatrix, as_sq_matrix
+from qinspired.access import SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._results import CostMeter
 from qinspired.algorithms.selection._drawn import RowSample, refuse_without_rows, row_sample
 from qinspired.algorithms.selection._pivots import METHODS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qinspired.access import CountingMatrix
     from qinspired.algorithms._results import Cost, ErrorEstimate
 
-__all__ = ["Task", "described", "outcome", "settled", "start"]
+__all__ = ["Attempt", "Task", "described", "outcome", "settled", "start"]
 
 _DRAWS_PER_LINE = 16
 _LEAST_DRAWS = 64
@@ -31,6 +31,8 @@ _LEAST_DRAWS = 64
 _LEAST_ROWS_PER_LINE = 4
 _GROWTH = 8
 _MOST_ENTRIES = 25_000_000
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,13 @@ class Task:
         return self.meter.matrix
 
 
-class _Attempt(Protocol):
-    """An answer from one sample of rows."""
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[_T]):
+    """An answer from one sample of rows, the number of its columns and rows, and its error."""
 
-    @property
-    def error(self) -> ErrorEstimate: ...
-
-    @property
-    def n_found(self) -> int:
-        """Columns and rows."""
+    answer: _T
+    n_found: int
+    error: ErrorEstimate
 
 
 class _Result(Protocol):
@@ -75,14 +75,11 @@ class _Result(Protocol):
     def stats(self) -> Cost: ...
 
 
-_A = TypeVar("_A", bound=_Attempt)
-
-
 def start(A: Any, rank: int, method: str, n_draws: int | None, rng: RNGLike, name: str) -> Task:
     """Check the arguments and begin to count."""
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}; got {method!r}.")
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
     if n_draws is not None:
@@ -96,8 +93,8 @@ def start(A: Any, rank: int, method: str, n_draws: int | None, rng: RNGLike, nam
 
 
 def settled(
-    task: Task, count: int, wanted: int, floor: float, attempt: Callable[[RowSample], _A]
-) -> tuple[RowSample, _A]:
+    task: Task, count: int, wanted: int, floor: float, attempt: Callable[[RowSample], Attempt[_T]]
+) -> tuple[RowSample, Attempt[_T]]:
     """Return an answer with so many columns and rows, at most `count` of either, and the sample that it is from.
 
     The sample grows where it shows too few directions and the error is above `floor`, that is 10 times rounding. Rows
