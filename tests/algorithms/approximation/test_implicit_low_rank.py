@@ -245,6 +245,10 @@ def test_indices_out_of_range_are_refused(rng):
     for ask in (lambda: approx.row(60), lambda: approx.coordinates([60]), lambda: approx.query([60], [0])):
         with pytest.raises(IndexError, match=r"must hold indices in \[0, 60\); got 60"):
             ask()
+    for rows, cols in (([0, 1], [0, 1, 2]), (np.zeros((2, 3), dtype=int), [0, 1])):
+        shapes = rf"got \({', '.join(map(str, np.shape(rows)))},?\) and \({len(cols)},\)"
+        with pytest.raises(ValueError, match=rf"`rows` and `cols` must have shapes that numpy broadcasts; {shapes}"):
+            approx.query(rows, cols)
     with pytest.raises(ValueError, match="`rows` must have 40 columns"):
         approx.project(np.ones((1, 39)))
     with pytest.raises(TypeError, match="`index` must be an integer"):
