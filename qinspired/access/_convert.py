@@ -10,15 +10,16 @@ import scipy.sparse as sp
 
 from qinspired._validation import check_array, csr_parts
 from qinspired.access._converted import ConvertedCSRMatrix, ConvertedMatrix
-from qinspired.access._forwarding import ForwardingMatrix, PinnedMatrix
+from qinspired.access._forwarding import PinnedMatrix
 from qinspired.access._protocol import SampleQueryMatrix
-from qinspired.access._row_storage import RowStorage
 from qinspired.access._stored import CSRMatrix, DenseMatrix
 from qinspired.access.derived._indexed import IndexedMatrix
 from qinspired.access.derived._oversampled import OversampledMatrix
 from qinspired.access.saved._reading import open_matrix
 
 __all__ = ["as_sq_matrix", "has_access"]
+
+_MEMBERS = tuple(name for name in vars(SampleQueryMatrix) if not name.startswith("_"))
 
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -38,7 +39,8 @@ def as_sq_matrix(X: Any, *, index: str = "now") -> SampleQueryMatrix:
         Do not change an array while the result is in use: the index would not follow.
     index : {"now", "later"}, default="now"
         "later" leaves the index pass, and with it the search for NaN and infinity, until norms or draws are asked for.
-        Only for C-contiguous arrays of float32 or float64, in memory or mapped; anything else is indexed now.
+        Only for C-contiguous numpy arrays of float32 or float64, in memory or mapped; anything else, such as a list,
+        is indexed now.
 
     Returns
     -------
@@ -93,14 +95,15 @@ def as_sq_matrix(X: Any, *, index: str = "now") -> SampleQueryMatrix:
         parts = csr_parts(X)
         return (CSRMatrix if parts.data.dtype in _NATIVE else ConvertedCSRMatrix)(parts)
     array = check_array(X)
-    in_order = array.flags.c_contiguous and array.dtype in _NATIVE
-    return DenseMatrix(array, index=index) if in_order else ConvertedMatrix(array)
+    if not (array.flags.c_contiguous and array.dtype in _NATIVE):
+        return ConvertedMatrix(array)
+    return DenseMatrix(array, index=index if array is X else "now")
 
 
 def has_access(X: Any) -> bool:
     """Say whether an object has sample-and-query access already.
 
-    Before Python 3.12 `isinstance` with a protocol asks for each attribute, the Frobenius norm too, which would build
-    an index that is to wait: so the classes at hand are looked at first.
+    Properties are looked up in its class and not asked for, as `isinstance` with the protocol does before Python 3.12:
+    the Frobenius norm would build an index that is to wait.
     """
-    return isinstance(X, RowStorage | ForwardingMatrix | SampleQueryMatrix)
+    return all(hasattr(type(X), name) or hasattr(X, name) for name in _MEMBERS)

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qinspired._rng import as_generator
-from qinspired._validation import check_count, check_indices, check_positive, check_vector
+from qinspired._validation import check_count, check_entries, check_positive, check_vector
 from qinspired.access._row_reader import rows_per_block
 from qinspired.access._row_storage import RowStorage, length_of
 from qinspired.access._user_functions import UserFunctions, refuse_contradicted
@@ -237,9 +237,7 @@ class ImplicitMatrix(RowStorage):
         """Return the entries A[rows, cols], broadcast as numpy does; one call of `entry_function` if there is one."""
         if self._ask.entry_function is None:
             return super().query(rows, cols)
-        row_index = check_indices(rows, self._shape[0], "rows", ndim=None)
-        col_index = check_indices(cols, self._shape[1], "cols", ndim=None)
-        return self._ask.entries(row_index, col_index)
+        return self._ask.entries(*check_entries(rows, cols, self._shape))
 
     def rows(self, rows: npt.ArrayLike) -> FloatArray | sp.csr_array[Any]:
         """Return whole rows as a (len(rows), n) block, dense or CSR; a dense one of more than 4 GiB is refused."""

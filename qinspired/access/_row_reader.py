@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qinspired._rng import as_generator, stream_key
-from qinspired._validation import check_count, check_factor, check_indices
+from qinspired._validation import check_count, check_entries, check_factor, check_indices
 from qinspired.exceptions import ZeroMassError
 from qinspired.kernels import csr_sample_cols, dense_sample_cols
 
@@ -76,14 +76,7 @@ class RowReader(ABC):
 
     def query(self, rows: npt.ArrayLike, cols: npt.ArrayLike) -> FloatArray:
         """Return the entries X[rows, cols], broadcast as numpy does."""
-        rows = check_indices(rows, self.shape[0], "rows", ndim=None)
-        cols = check_indices(cols, self.shape[1], "cols", ndim=None)
-        try:
-            row_grid, col_grid = np.broadcast_arrays(rows, cols)
-        except ValueError:
-            raise ValueError(
-                f"`rows` and `cols` must have shapes that numpy broadcasts; got {rows.shape} and {cols.shape}."
-            ) from None
+        row_grid, col_grid = np.broadcast_arrays(*check_entries(rows, cols, self.shape))
         if row_grid.size == 0:
             return np.zeros(row_grid.shape, dtype=self.dtype)
         values = self._read_entries(row_grid.flatten(), col_grid.flatten())

@@ -16,9 +16,9 @@ from qinspired._validation import (
     native_float,
     raise_nonfinite,
 )
-from qinspired.access._convert import as_sq_matrix
+from qinspired.access._changes import flat_entries
+from qinspired.access._convert import as_sq_matrix, has_access
 from qinspired.access._forwarding import base_of
-from qinspired.access._protocol import SampleQueryMatrix
 from qinspired.access._row_reader import RowReader
 from qinspired.access._sampler import AliasTable
 from qinspired.access.derived._sources import naming, scaled_norm
@@ -43,6 +43,7 @@ class ShardedMatrix(RowReader):
     shards : list or tuple
         At least one; each an array, a sparse matrix or an object with sample-and-query access, all of one width n. A
         matrix that can change is kept as it is, not pinned: its changes are seen. A derived matrix is indexed first.
+        An index that is to wait (`as_sq_matrix(X, index="later")`) waits until a norm or a draw is asked for.
 
     Raises
     ------
@@ -77,7 +78,7 @@ class ShardedMatrix(RowReader):
         found: list[Any] = []
         for k, shard in enumerate(shards):
             with naming(f"shard {k} of {len(shards)}"):
-                found.append(shard if isinstance(shard, SampleQueryMatrix) else as_sq_matrix(shard))
+                found.append(shard if has_access(shard) else as_sq_matrix(shard))
         for k, shard in enumerate(found):
             if shard.shape[1] != found[0].shape[1]:
                 raise ValueError(
@@ -88,13 +89,8 @@ class ShardedMatrix(RowReader):
         self._dtype: np.dtype[Any] = np.result_type(*(shard.dtype for shard in found))
         self._is_sparse = all(shard.is_sparse for shard in found)
         self._table: tuple[int, AliasTable] | None = None
-        self._refuse_overflow()
-
-    def _refuse_overflow(self) -> None:
-        if self.frobenius_norm == np.inf:
-            raise ValueError(
-                "`shards` must have a Frobenius norm below 1.8e308 together; it overflows. Divide them by a constant."
-            )
+        if all(getattr(base_of(shard), "has_index", True) for shard in found):
+            self._norms()  # refuses an overflow; of a shard whose index is to wait, when it is there
 
     @property
     def shards(self) -> tuple[Any, ...]:
@@ -152,7 +148,12 @@ class ShardedMatrix(RowReader):
         return scaled_norm(self._norms())
 
     def _norms(self) -> Float64Array:
-        return np.array(self._asked(lambda shard: shard.frobenius_norm))
+        norms = np.array(self._asked(lambda shard: shard.frobenius_norm))
+        if scaled_norm(norms) == np.inf:
+            raise ValueError(
+                "`shards` must have a Frobenius norm below 1.8e308 together; it overflows. Divide them by a constant."
+            )
+        return norms
 
     def _asked(self, ask: Callable[[Any], Any]) -> list[Any]:
         """Return what each shard answers, from the top."""
@@ -316,7 +317,7 @@ class ShardedMatrix(RowReader):
         TypeError
             If a shard that is named cannot be updated; nothing is changed.
         ValueError, IndexError
-            If a value is not finite or an index out of range; nothing is changed.
+            If a value is not finite, an index out of range, or the shapes do not broadcast; nothing is changed.
 
         Notes
         -----
@@ -327,14 +328,13 @@ class ShardedMatrix(RowReader):
         bad = first_nonfinite(array)
         if bad is not None:
             raise_nonfinite("values", bad, array[bad])
-        row_grid, col_grid, value_grid = np.broadcast_arrays(
+        flat_rows, flat_cols, flat_values = flat_entries(
             check_indices(rows, self.shape[0], "rows", ndim=None),
             check_indices(cols, self.shape[1], "cols", ndim=None),
             array,
         )
-        flat_cols, flat_values = col_grid.flatten(), value_grid.flatten()
         plan = []
-        for k, shard, here, local in self._routed(row_grid.flatten()):
+        for k, shard, here, local in self._routed(flat_rows):
             if not callable(getattr(shard, "update", None)):
                 raise TypeError(
                     f"`rows` must name rows of shards that can be updated; shard {k}, a {type(shard).__name__}, "
@@ -349,7 +349,7 @@ class ShardedMatrix(RowReader):
                 started += 1
                 with self._naming(k):
                     shard.update(local, at, new)
-            self._refuse_overflow()
+            self._norms()  # refuses an overflow
         except BaseException as error:  # Ctrl-C between two shards must not leave half an update either
             for k, shard, local, at, _, old in reversed(plan[:started]):
                 _write_back(k, shard, local, at, old, error)

@@ -12,7 +12,7 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._threads import small_products
 from qinspired._validation import check_fraction, check_nonnegative, check_vector
-from qinspired.access import SampleQueryMatrix, as_sq_matrix
+from qinspired.access import SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._certificates import effective_directions, loss_interval
 from qinspired.algorithms._held_out import HeldOut, Solved
 from qinspired.algorithms._kaczmarz import Chains
@@ -132,7 +132,7 @@ def least_squares(
         raise ValueError(f"`method` must be one of {', '.join(_METHODS)}; got {method!r}.")
     tolerance = check_fraction(tolerance, "tolerance")
     ridge = check_nonnegative(ridge, "ridge")
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     m, n = matrix.shape
     target = check_vector(b, m, "b")

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from qinspired._frames import array_of_frame, is_frame
 from qinspired._validation import check_array, check_csr, first_nonfinite, native_float, raise_nonfinite
-from qinspired.access import SampleQueryMatrix, SampleQueryVector, as_oversampled_vector, as_sq_matrix
+from qinspired.access import SampleQueryMatrix, SampleQueryVector, as_oversampled_vector, as_sq_matrix, has_access
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, IntArray
@@ -193,7 +193,7 @@ def _is_plain(matrix: Any) -> bool:
 
 def matrix_side(matrix: Any, name: str, *, draws: bool) -> MatrixSide:
     """Return the side of a matrix of any kind; `draws` makes an index if it has none."""
-    if draws or isinstance(matrix, SampleQueryMatrix):
+    if draws or has_access(matrix):
         access = as_sq_matrix(matrix)
         return MatrixSide(name, access.shape, access, access)
     if hasattr(matrix, "query") and hasattr(matrix, "rows"):  # a pandas frame has a `query` of another kind

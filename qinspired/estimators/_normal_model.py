@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from qinspired.estimators._centred_rows import dense_blocks
+from qinspired.estimators._checked import validated
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
@@ -78,7 +79,7 @@ class NormalModelMixin:
         Cost: two products with V, in blocks of rows; no n_features x n_features matrix is formed.
         """
         inverse, noise = self._inverse_variances()
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        X = validated(self, X, accept_sparse="csr", reset=False)
         V, mean = self.components_.astype(np.float64), self.mean_.astype(np.float64)
         distances = np.empty(X.shape[0])
         for start, block in dense_blocks(X):

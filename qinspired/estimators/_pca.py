@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
 from qinspired.estimators._centred_rows import centred_product, centred_rows, length_of, mean_dominates
+from qinspired.estimators._checked import all_or_nothing, validated
 from qinspired.estimators._explained_variance import AxisSearch, Shares, shares_from_sketch
-from qinspired.estimators._factors import with_fixed_signs
 from qinspired.estimators._normal_model import NormalModelMixin
-from qinspired.estimators._row_stream import RowStream, sketch_rows
-from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
+from qinspired.estimators._row_space import RowSpaceMixin
+from qinspired.exceptions import ZeroMassError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -40,7 +38,7 @@ def _takes_blocks(pca: SampledPCA) -> bool:
     return True
 
 
-class SampledPCA(NormalModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SampledPCA(NormalModelMixin, RowSpaceMixin, BaseEstimator):
     """Projection (X - 1 mean^T) V on k approximate principal axes; like scikit-learn's `PCA`.
 
     Parameters
@@ -154,7 +152,8 @@ class SampledPCA(NormalModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
             This object.
         """
         del y
-        self._fit(X, wants_images=False)
+        with all_or_nothing(self):
+            self._fit(X, wants_images=False)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> FloatArray:
@@ -172,31 +171,29 @@ class SampledPCA(NormalModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         ndarray, shape (n_samples, k)
         """
         del y
-        images = cast("FloatArray", self._fit(X, wants_images=True))
+        with all_or_nothing(self):
+            images = cast("FloatArray", self._fit(X, wants_images=True))
         return self._whitened(images) if self.whiten else images
 
     def _fit(self, X: Any, *, wants_images: bool) -> FloatArray | None:
         is_sparse: bool = sp.issparse(X)
-        X = validate_data(
+        X = validated(
             self,
             X,
             accept_sparse="csr",
-            dtype=[np.float64, np.float32],
             ensure_min_samples=2,
             ensure_all_finite=is_sparse,  # of a dense X, the pass for the norms tells
         )
         tol = check_fraction(self.tol, "tol")
         self._check_whiten()
         share = self._wanted_share()
-        rank = min(X.shape) if self.n_components is None else self.n_components
-        rank = 0 if share is not None else check_rank(rank, X.shape, name="n_components")
+        rank = 0 if share is not None else check_rank(self._wanted_rank(X.shape), X.shape, name="n_components")
         rng = as_generator(self.random_state, name="random_state")
         matrix, mean = centred_rows(X)
         _refuse_no_variance(X.shape, mean, matrix.frobenius_norm, float(np.finfo(X.dtype).eps))
         search = AxisSearch(matrix, tol, self.method, rng, needs_images=wants_images or self.whiten)
         axes = search.at(rank) if share is None else search.for_share(share)
-        for name in ("_stream", "n_samples_seen_"):
-            self.__dict__.pop(name, None)
+        self._forget_stream()
         self._set(axes.approx, axes.shares, matrix.frobenius_norm, mean, X.shape[0])
         return axes.images
 
@@ -235,44 +232,20 @@ class SampledPCA(NormalModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         limited by memory. `method` and `random_state` play no part.
         """
         del y
-        stream: RowStream | None = vars(self).get("_stream")
-        if stream is None and hasattr(self, "components_"):
-            warnings.warn(
-                "SampledPCA.partial_fit starts anew: `fit` keeps no sketch of its rows to go on from. Give all rows to "
-                "`partial_fit`, from the first block on.",
-                UserWarning,
-                stacklevel=2,
-            )
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=stream is None)
-        tol = check_fraction(self.tol, "tol")
-        self._check_whiten()
-        if stream is None:
-            wanted = min(X.shape) if self.n_components is None else self.n_components
-            rank = check_rank(wanted, X.shape, name="n_components")
-            stream = RowStream(X.shape[1], sketch_rows(rank, tol, X.shape[1]), X.dtype, is_centred=True)
-        else:
-            rank = self.n_components_
-            if self.n_components not in (None, rank):
-                raise ValueError(
-                    f"`n_components` must stay what it was in the first block, {rank}; got {self.n_components}. "
-                    "Use a new estimator for another number."
-                )
-        n_rows, mean, norm = stream.with_block(X)
-        _refuse_no_variance((n_rows, X.shape[1]), mean, norm, float(np.finfo(stream.sketch.dtype).eps))
-        stream.update(X)
-        self._stream = stream
-        approx, norm = stream.sketch.low_rank(rank), stream.sketch.frobenius_norm
-        if approx.excess.high > tol:
-            warnings.warn(
-                f"SampledPCA.partial_fit: the excess may be {approx.excess.high:.3g}, above `tol` = {tol:g}, as memory "
-                f"limits the sketch to {stream.sketch.sketch_size} rows. Use a larger `tol` or fewer components.",
-                ToleranceNotMetWarning,
-                stacklevel=2,
-            )
-        approx = replace(approx, components=with_fixed_signs(approx.components))
-        self._set(approx, shares_from_sketch(approx, norm), norm, mean.astype(stream.sketch.dtype), n_rows)
-        self.n_samples_seen_: int = n_rows
+        with all_or_nothing(self):
+            self._check_whiten()
+            X, stream = self._next_block(X, is_centred=True)
+            stream = stream.with_block(X)
+            n_rows, norm, sketch = stream.n_rows, stream.centred_norm, stream.sketch
+            _refuse_no_variance((n_rows, X.shape[1]), stream.mean, norm, float(np.finfo(sketch.dtype).eps))
+            approx, norm = self._found_in(stream), sketch.frobenius_norm
+            self._set(approx, shares_from_sketch(approx, norm), norm, stream.mean.astype(sketch.dtype), n_rows)
+            self._stream = stream
+            self.n_samples_seen_: int = n_rows
         return self
+
+    def _wanted_rank(self, shape: tuple[int, int]) -> Any:
+        return min(shape) if self.n_components is None else self.n_components
 
     def _set(self, approx: Any, shares: Shares, norm: float, mean: FloatArray, n_samples: int) -> None:
         rank, n_features = approx.components.shape
@@ -314,7 +287,7 @@ class SampledPCA(NormalModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         ndarray, shape (n_samples, k)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=[np.float64, np.float32], reset=False)
+        X = validated(self, X, accept_sparse=("csr", "csc"), reset=False)
         images = self._images(X)
         return self._whitened(images) if self.whiten else images
 
@@ -343,13 +316,7 @@ class SampledPCA(NormalModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
         -------
         ndarray, shape (n_samples, n_features)
         """
-        check_is_fitted(self)
-        coordinates = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        if coordinates.shape[1] != self.n_components_:
-            raise ValueError(
-                f"`X` must have {self.n_components_} columns, one for each component; got shape {coordinates.shape}. "
-                "Pass what `transform` returned."
-            )
+        coordinates = self._coordinates(X)
         if self.whiten:
             scale = np.where(self._has_variance, self._deviations(), 0.0)
             coordinates = coordinates * scale.astype(coordinates.dtype)
@@ -370,22 +337,6 @@ class SampledPCA(NormalModelMixin, ClassNamePrefixFeaturesOutMixin, TransformerM
             advice = " For 'mle' take scikit-learn's PCA: it needs all eigenvalues." if isinstance(wanted, str) else ""
             raise ValueError(f"`n_components` must be an integer, a share in (0, 1) or None; got {wanted!r}.{advice}")
         return float(wanted) if is_share else None
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.components_)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The approximation refers to the training data, which would make a pickle as large as they are.
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("approximation_", None)
-        return state
 
 
 def _refuse_no_variance(shape: tuple[int, int], mean: FloatArray, norm: float, precision: float) -> None:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from qinspired._rng import as_generator, stream_key
 from qinspired._validation import check_count, check_fraction, check_indices, check_rank
 from qinspired.access import AliasTable, as_sq_matrix
+from qinspired.estimators._checked import all_or_nothing, refuse_access
 from qinspired.estimators._factors import explicit_low_rank
 from qinspired.estimators._ranking import as_interactions, check_new_rows, check_users, top_items
 from qinspired.exceptions import ZeroMassError
@@ -143,6 +144,7 @@ class SampledRecommender(BaseEstimator):
             This object.
         """
         del y
+        refuse_access(X)
         interactions = as_interactions(X, "X")
         rank = check_rank(self.n_factors, interactions.shape, name="n_factors")
         tol = check_fraction(self.tol, "tol")
@@ -157,15 +159,16 @@ class SampledRecommender(BaseEstimator):
         leverage = np.einsum("ij,ij->i", factors, factors, dtype=np.float64)
         table = build_alias_table(leverage)
         n_having = np.bincount(interactions.indices, minlength=interactions.shape[1])
-        self.item_factors_: FloatArray = factors
-        self.item_leverage_: Float64Array = leverage
-        self.singular_values_: Float64Array = approx.singular_values
-        self.error_: ErrorEstimate = approx.error
-        self.excess_: ErrorEstimate = approx.excess
-        self.interactions_: sp.csr_array[Any] = interactions
-        self.n_users_, self.n_items_ = interactions.shape
-        self.popularity_: Float64Array = n_having / self.n_users_
-        self._leverage_table: AliasCells = table
+        with all_or_nothing(self):
+            self.item_factors_: FloatArray = factors
+            self.item_leverage_: Float64Array = leverage
+            self.singular_values_: Float64Array = approx.singular_values
+            self.error_: ErrorEstimate = approx.error
+            self.excess_: ErrorEstimate = approx.excess
+            self.interactions_: sp.csr_array[Any] = interactions
+            self.n_users_, self.n_items_ = interactions.shape
+            self.popularity_: Float64Array = n_having / self.n_users_
+            self._leverage_table: AliasCells = table
         return self
 
     @property

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_nonnegative, check_vector
 from qinspired.access import as_sq_matrix
 from qinspired.algorithms import ErrorEstimate, least_squares
 from qinspired.estimators._centring import ridge_problem
+from qinspired.estimators._checked import all_or_nothing, validated
 
 if TYPE_CHECKING:
     from typing import Self
@@ -128,44 +129,37 @@ class SampledRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         SampledRidge
             This object.
         """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            multi_output=True,
-            y_numeric=True,
-        )
-        alpha = check_nonnegative(self.alpha, "alpha")
-        tol = check_fraction(self.tol, "tol")
-        rng = as_generator(self.random_state, name="random_state")
-        weights = _check_weights(sample_weight, X.shape[0])
-        targets: Float64Array = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        problem = ridge_problem(X, targets, weights, alpha=alpha, fit_intercept=bool(self.fit_intercept), tol=tol)
-        matrix = as_sq_matrix(problem.A)
-        n_targets = targets.shape[1]
-        coef = np.zeros((n_targets, X.shape[1]))
-        solutions: list[LeastSquaresSolution | None] = []
-        for target in range(n_targets):
-            solution = None  # where nothing varies the weights are zero
-            if matrix.frobenius_norm > 0.0:
-                b = problem.b[:, target]
-                solution = least_squares(matrix, b, ridge=alpha, tolerance=tol, method=self.method, rng=rng)
-                coef[target] = solution.x[: X.shape[1]]
-            solutions.append(solution)
-        errors = tuple(_error(solution) for solution in solutions)
-        residuals = tuple(_residual(solution, problem.b[:, t]) for t, solution in enumerate(solutions))
-        intercept = problem.y_mean - coef @ problem.x_mean
-        coef = coef.astype(X.dtype, copy=False)
-        single = y.ndim == 1
-        self.coef_: FloatArray = coef[0] if single else coef
-        self.intercept_: float | FloatArray = float(intercept[0]) if single else intercept.astype(X.dtype)
-        self.error_: ErrorEstimate | tuple[ErrorEstimate, ...] = errors[0] if single else errors
-        self.residual_: ErrorEstimate | tuple[ErrorEstimate, ...] = residuals[0] if single else residuals
-        self.solution_: LeastSquaresSolution | tuple[LeastSquaresSolution | None, ...] | None = (
-            solutions[0] if single else tuple(solutions)
-        )
+        with all_or_nothing(self):
+            X, y = validated(self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
+            alpha = check_nonnegative(self.alpha, "alpha")
+            tol = check_fraction(self.tol, "tol")
+            rng = as_generator(self.random_state, name="random_state")
+            weights = _check_weights(sample_weight, X.shape[0])
+            targets: Float64Array = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+            problem = ridge_problem(X, targets, weights, alpha=alpha, fit_intercept=bool(self.fit_intercept), tol=tol)
+            matrix = as_sq_matrix(problem.A)
+            n_targets = targets.shape[1]
+            coef = np.zeros((n_targets, X.shape[1]))
+            solutions: list[LeastSquaresSolution | None] = []
+            for target in range(n_targets):
+                solution = None  # where nothing varies the weights are zero
+                if matrix.frobenius_norm > 0.0:
+                    b = problem.b[:, target]
+                    solution = least_squares(matrix, b, ridge=alpha, tolerance=tol, method=self.method, rng=rng)
+                    coef[target] = solution.x[: X.shape[1]]
+                solutions.append(solution)
+            errors = tuple(_error(solution) for solution in solutions)
+            residuals = tuple(_residual(solution, problem.b[:, t]) for t, solution in enumerate(solutions))
+            intercept = problem.y_mean - coef @ problem.x_mean
+            coef = coef.astype(X.dtype, copy=False)
+            single = y.ndim == 1
+            self.coef_: FloatArray = coef[0] if single else coef
+            self.intercept_: float | FloatArray = float(intercept[0]) if single else intercept.astype(X.dtype)
+            self.error_: ErrorEstimate | tuple[ErrorEstimate, ...] = errors[0] if single else errors
+            self.residual_: ErrorEstimate | tuple[ErrorEstimate, ...] = residuals[0] if single else residuals
+            self.solution_: LeastSquaresSolution | tuple[LeastSquaresSolution | None, ...] | None = (
+                solutions[0] if single else tuple(solutions)
+            )
         return self
 
     def predict(self, X: Any) -> FloatArray:
@@ -181,7 +175,7 @@ class SampledRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ndarray, shape (n_samples,) or (n_samples, n_targets)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=[np.float64, np.float32], reset=False)
+        X = validated(self, X, accept_sparse=("csr", "csc"), reset=False)
         predicted: FloatArray = X @ self.coef_.T + self.intercept_
         return predicted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -40,31 +41,34 @@ class RowStream:
     the scatter is approximated but by the sketch.
     """
 
-    def __init__(self, n_features: int, size: int, dtype: npt.DTypeLike, *, is_centred: bool) -> None:
+    def __init__(self, n_features: int, rank: int, size: int, dtype: npt.DTypeLike, *, is_centred: bool) -> None:
         self.sketch = FrequentDirections(n_features, size, dtype=dtype)
+        self.rank = rank
         self.is_centred = is_centred
         self.n_rows = 0
         self.mean: Float64Array = np.zeros(n_features)
         self.centred_norm = 0.0
 
-    def with_block(self, X: Any) -> tuple[int, Float64Array, float]:
-        """Return the rows, the mean and the norm about it that the stream would have with this block too."""
-        n_rows, mean, norm = self.n_rows, self.mean, self.centred_norm
-        for part in _parts(X):
-            n_rows, mean, norm, _ = _joined(n_rows, mean, norm, part)
-        return n_rows, mean, norm
-
-    def update(self, X: Any) -> None:
-        """Take in a block of checked rows."""
+    def with_block(self, X: Any) -> RowStream:
+        """Return the stream with a block of checked rows more. This one may be kept in its place, but not go on too."""
+        longer = copy.copy(self)
+        longer.sketch = _went_on(self.sketch)
         if not self.is_centred:
-            state = self.with_block(X)
-            self.sketch.update(X)
-            self.n_rows, self.mean, self.centred_norm = state
-            return
+            longer.sketch.update(X)
         for part in _parts(X):
-            n_rows, mean, norm, rows = _joined(self.n_rows, self.mean, self.centred_norm, part)
-            self.sketch.update(rows)
-            self.n_rows, self.mean, self.centred_norm = n_rows, mean, norm
+            longer.n_rows, longer.mean, longer.centred_norm, rows = _joined(
+                longer.n_rows, longer.mean, longer.centred_norm, part
+            )
+            if self.is_centred:
+                longer.sketch.update(rows)
+        return longer
+
+
+def _went_on(sketch: FrequentDirections) -> FrequentDirections:
+    # Its rows are not copied: an update never writes over rows that a sketch counts.
+    other = object.__new__(FrequentDirections)
+    other.__setstate__(sketch.__getstate__())
+    return other
 
 
 def _parts(X: Any) -> Any:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
 from qinspired.estimators._centred_rows import centred_rows
+from qinspired.estimators._checked import all_or_nothing, validated
 from qinspired.estimators._explained_variance import Shares, shares_from_sketch
 from qinspired.estimators._factors import explicit_low_rank, indexed, with_fixed_signs
-from qinspired.estimators._row_stream import RowStream, sketch_rows
-from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
+from qinspired.estimators._row_space import RowSpaceMixin
+from qinspired.exceptions import ZeroMassError
 
 if TYPE_CHECKING:
     from typing import Self
 
     from qinspired._typing import Float64Array, FloatArray, RNGLike
     from qinspired.algorithms import ErrorEstimate
+    from qinspired.estimators._row_stream import RowStream
 
 __all__ = ["SampledSVD"]
 
 
-class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SampledSVD(RowSpaceMixin, BaseEstimator):
     """Projection X V on k approximate leading right singular vectors; like scikit-learn's `TruncatedSVD`.
 
     Parameters
@@ -136,8 +137,12 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             X V, exact for the components found.
         """
         del y
+        with all_or_nothing(self):
+            return self._fit(X)
+
+    def _fit(self, X: Any) -> FloatArray:
         # The index pass tells a NaN or an infinity, so that no pass is made for it alone.
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite=False)
+        X = validated(self, X, accept_sparse="csr", ensure_all_finite=False)
         rank = check_rank(self.n_components, X.shape, name="n_components")
         tol = check_fraction(self.tol, "tol")
         rng = as_generator(self.random_state, name="random_state")
@@ -147,8 +152,7 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         approx = replace(approx, components=with_fixed_signs(approx.components))
         transformed: FloatArray = X @ approx.components.T
         variances, ratios = _explained_variance(X, transformed, matrix.frobenius_norm)
-        for name in ("_stream", "n_samples_seen_"):
-            self.__dict__.pop(name, None)
+        self._forget_stream()
         self._set(approx)
         self.explained_variance_, self.explained_variance_ratio_ = variances, ratios
         self.explained_variance_interval_: Float64Array = np.column_stack([variances, variances])
@@ -187,42 +191,21 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         play no part.
         """
         del y
-        stream: RowStream | None = self.__dict__.get("_stream")
-        if stream is None and hasattr(self, "components_"):
-            warnings.warn(
-                "SampledSVD.partial_fit starts anew: `fit` keeps no sketch of its rows to go on from. Give all rows to "
-                "`partial_fit`, from the first block on.",
-                UserWarning,
-                stacklevel=2,
-            )
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=stream is None)
-        tol = check_fraction(self.tol, "tol")
-        if stream is None:
-            rank = check_rank(self.n_components, X.shape, name="n_components")
-            stream = RowStream(X.shape[1], sketch_rows(rank, tol, X.shape[1]), X.dtype, is_centred=False)
-            _refuse_zeros(X.shape, float(abs(X).max()))
-        else:
-            rank = len(self.components_)
-            if self.n_components != rank:
-                raise ValueError(
-                    f"`n_components` must stay what it was in the first block, {rank}; got {self.n_components}. "
-                    "Use a new estimator for another number."
-                )
-        stream.update(X)
-        self._stream = stream
-        approx = stream.sketch.low_rank(rank)
-        approx = replace(approx, components=with_fixed_signs(approx.components))
-        if approx.excess.high > tol:
-            warnings.warn(
-                f"SampledSVD.partial_fit: the excess may be {approx.excess.high:.3g}, above `tol` = {tol:g}, as memory "
-                f"limits the sketch to {stream.sketch.sketch_size} rows. Use a larger `tol` or fewer components.",
-                ToleranceNotMetWarning,
-                stacklevel=2,
-            )
-        self._set(approx)
-        self._set_streamed_variances(stream, shares_from_sketch(approx, stream.sketch.frobenius_norm))
-        self.n_samples_seen_: int = stream.n_rows
+        with all_or_nothing(self):
+            X, stream = self._next_block(X, is_centred=False)
+            if stream.n_rows == 0:
+                _refuse_zeros(X.shape, float(abs(X).max()))
+            stream = stream.with_block(X)
+            approx = self._found_in(stream)
+            self._set(approx)
+            self._set_streamed_variances(stream, shares_from_sketch(approx, stream.sketch.frobenius_norm))
+            self._stream = stream
+            self.n_samples_seen_: int = stream.n_rows
         return self
+
+    def _wanted_rank(self, shape: tuple[int, int]) -> Any:
+        del shape
+        return self.n_components
 
     def _set(self, approx: Any) -> None:
         self.components_: FloatArray = approx.components
@@ -266,7 +249,7 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         ndarray, shape (n_samples, n_components)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=[np.float64, np.float32], reset=False)
+        X = validated(self, X, accept_sparse=("csr", "csc"), reset=False)
         transformed: FloatArray = X @ self.components_.T
         return transformed
 
@@ -282,32 +265,8 @@ class SampledSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         -------
         ndarray, shape (n_samples, n_features)
         """
-        check_is_fitted(self)
-        coordinates = check_array(X, dtype=[np.float64, np.float32], input_name="X")
-        rank = len(self.components_)
-        if coordinates.shape[1] != rank:
-            raise ValueError(
-                f"`X` must have {rank} columns, one for each component; got shape {coordinates.shape}. "
-                "Pass what `transform` returned."
-            )
-        restored: FloatArray = coordinates @ self.components_
+        restored: FloatArray = self._coordinates(X) @ self.components_
         return restored
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.components_)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The approximation refers to the training data, which would make a pickle as large as they are.
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("approximation_", None)
-        return state
 
 
 def _refuse_zeros(shape: tuple[int, int], size: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_rank
-from qinspired.access import SampleQueryMatrix, as_sq_matrix
+from qinspired.access import as_sq_matrix, has_access
 from qinspired.algorithms._results import CostMeter
 from qinspired.reference._drawn import sampled_block, small_svd
 from qinspired.reference._factors import RowColumnFactors
@@ -90,7 +90,7 @@ def cchlw_low_rank_factors(
     >>> bool(problem.optimal_error < error < 1.1 * problem.optimal_error)
     True
     """
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
     n_rows, n_cols = check_size(n_rows, "n_rows", rank), check_size(n_cols, "n_cols", rank)

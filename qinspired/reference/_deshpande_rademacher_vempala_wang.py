@@ -9,7 +9,7 @@ import numpy as np
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_rank
-from qinspired.access import SampleQueryMatrix, as_sq_matrix
+from qinspired.access import SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._results import CostMeter
 from qinspired.reference._drawn import check_mass, check_whole_rows, scaled_blocks, small_svd, stacked_triangle
 
@@ -116,7 +116,7 @@ def drvw(A: Any, rank: int, *, n_rows: int, n_rounds: int = 2, rng: RNGLike = No
     >>> [qi.reference.drvw(A, 2, n_rows=5, n_rounds=t, rng=0).rank for t in (1, 2)]
     [1, 2]
     """
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
     n_rows = check_count(n_rows, "n_rows", low=1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_rank
-from qinspired.access import SampleQueryMatrix, as_sq_matrix
+from qinspired.access import as_sq_matrix, has_access
 from qinspired.algorithms._results import CostMeter
 from qinspired.reference._drawn import (
     check_mass,
@@ -88,7 +88,7 @@ def dkm_linear_time_svd(A: Any, rank: int, *, n_rows: int, rng: RNGLike = None) 
     >>> bool(0.0 < excess < 0.05)
     True
     """
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
     n_rows = check_size(n_rows, "n_rows", rank)
@@ -164,7 +164,7 @@ def dkm_constant_time_svd(
     3
     2
     """
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
     n_rows, n_cols = check_size(n_rows, "n_rows", rank), check_size(n_cols, "n_cols", rank)
@@ -238,7 +238,7 @@ def dkm_linear_time_cur(A: Any, rank: int, *, n_rows: int, n_cols: int, rng: RNG
     >>> bool(problem.optimal_error < error < problem.optimal_error + 0.15)
     True
     """
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
     n_rows, n_cols = check_size(n_rows, "n_rows", rank), check_size(n_cols, "n_cols", rank)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qinspired._validation import check_indices
+from qinspired._validation import check_entries, check_indices
 from qinspired.access import RowCombination
 from qinspired.reference._monte_carlo import combined_entries
 
@@ -74,17 +74,14 @@ class RowColumnFactors:
 
         Raises
         ------
-        IndexError, TypeError
-            If an index is out of range, or no integer.
+        IndexError, TypeError, ValueError
+            If an index is out of range or no integer, or the shapes do not broadcast.
 
         Notes
         -----
         Cost: for each distinct row c entries of A, for each distinct column r, and (c + r) k multiplications.
         """
-        m, n = self.source.shape
-        i = check_indices(rows, m, "rows", ndim=None)
-        j = check_indices(cols, n, "cols", ndim=None)
-        places = np.broadcast_arrays(i, j)
+        places = np.broadcast_arrays(*check_entries(rows, cols, self.source.shape))
         inner = (self._coordinates(places[0].ravel()) * self._vectors(places[1].ravel())).sum(axis=1)
         values: Float64Array = inner.reshape(places[0].shape)
         return values

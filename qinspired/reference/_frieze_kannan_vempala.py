@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_rank, check_vector
-from qinspired.access import RowCombination, SampleQueryMatrix, as_sq_matrix
+from qinspired.access import RowCombination, SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._results import Cost, CostMeter
 from qinspired.reference._drawn import left_pairs, sampled_block
 from qinspired.reference._monte_carlo import GROUPS, combined_entries, median_of_means
@@ -208,7 +208,7 @@ def fkv(A: Any, rank: int, *, n_rows: int, n_cols: int, rng: RNGLike = None) -> 
     >>> bool(np.linalg.norm(problem.A - problem.A @ V @ V.T) < 1e-10 * np.linalg.norm(problem.A))
     True
     """
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     rank = check_rank(rank, matrix.shape)
     n_rows, n_cols = check_size(n_rows, "n_rows", rank), check_size(n_cols, "n_cols", rank)

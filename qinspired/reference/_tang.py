@@ -9,7 +9,7 @@ import numpy as np
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_indices, check_nonnegative, check_rank
-from qinspired.access import RowCombination, SampleQueryMatrix, as_sq_matrix
+from qinspired.access import RowCombination, SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._results import Cost, CostMeter
 from qinspired.exceptions import ZeroMassError
 from qinspired.reference._frieze_kannan_vempala import FKVResult, check_size, sampled_svd
@@ -104,7 +104,7 @@ def modfkv(A: Any, threshold: float, *, n_rows: int, n_cols: int, rng: RNGLike =
     >>> qi.reference.modfkv(problem.A, middle, n_rows=100, n_cols=100, rng=0).rank
     2
     """
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     least = _check_threshold(threshold)
     n_rows, n_cols = check_size(n_rows, "n_rows", 1), check_size(n_cols, "n_cols", 1)
@@ -201,7 +201,7 @@ def tang_recommend(
     if (rank is None) == (threshold is None):
         given = "neither" if rank is None else "both"
         raise ValueError(f"exactly one of `rank` and `threshold` must be given; got {given}. Leave one out.")
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     if np.ndim(user) != 0:
         raise ValueError(f"`user` must be one index; got shape {np.shape(user)}.")

@@ -305,6 +305,26 @@ def test_blocks_of_no_rows_are_refused_by_every_storage(size: Any, error: type[E
             pytest.fail(f"{name}: {list(A.row_blocks(size))}")
 
 
-def test_indices_that_do_not_broadcast_are_refused_by_name() -> None:
+ASKED = {
+    "stored": lambda: qi.as_sq_matrix(QUARTERS),
+    "sparse": lambda: qi.as_sq_matrix(sp.csr_array(QUARTERS)),
+    "counting": lambda: qi.CountingMatrix(qi.as_sq_matrix(QUARTERS)),
+    "dynamic": lambda: qi.DynamicMatrix.from_matrix(QUARTERS),
+    "sharded": lambda: qi.vstack([QUARTERS, QUARTERS]),
+    "centred": lambda: qi.centred(QUARTERS),
+    "sum": lambda: qi.add(QUARTERS, QUARTERS),
+    "rows": lambda: qi.ImplicitMatrix(None, lambda rows: QUARTERS[rows], shape=QUARTERS.shape),
+    "entries": lambda: qi.ImplicitMatrix(
+        None, None, shape=QUARTERS.shape, entry_function=lambda rows, cols: QUARTERS[rows, cols]
+    ),
+    "kernel": lambda: qi.KernelMatrix(QUARTERS, "rbf", gamma=1.0),
+    "Cholesky": lambda: qi.rp_cholesky(QUARTERS @ QUARTERS.T, 2, rng=0),
+    "function": lambda: qi.matrix_function(QUARTERS, "sqrt"),
+    "published": lambda: qi.reference.cchlw_low_rank_factors(QUARTERS, 2, n_rows=6, n_cols=6, n_leverage=4, rng=0),
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_indices_that_do_not_broadcast_are_refused_by_name(kind: str) -> None:
     with pytest.raises(ValueError, match=r"`rows` and `cols` must have shapes .* broadcasts; got \(2,\) and \(3,\)"):
-        qi.as_sq_matrix(QUARTERS).query([0, 1], [0, 1, 2])
+        ASKED[kind]().query([0, 1], [0, 1, 2])

@@ -10,7 +10,7 @@ from scipy import stats
 from zoo import QUARTERS
 
 import qinspired as qi
-from qinspired.access import DenseMatrix, _mapped
+from qinspired.access import DenseMatrix, _mapped, has_access
 from qinspired.exceptions import ZeroMassError
 
 if TYPE_CHECKING:
@@ -138,15 +138,72 @@ def test_an_unknown_time_for_the_index_is_refused(value: Any) -> None:
         QUARTERS[:, ::2],
         QUARTERS.astype(np.int64),
         QUARTERS.astype(np.float16),
+        QUARTERS.astype(object),
+        QUARTERS.tolist(),
         sp.csr_array(QUARTERS),
     ],
-    ids=["Fortran", "strided", "int64", "float16", "sparse"],
+    ids=["Fortran", "strided", "int64", "float16", "objects", "list", "sparse"],
 )
 def test_what_is_no_row_major_array_of_floats_is_indexed_at_once(X: Any) -> None:
     A = qi.as_sq_matrix(X, index="later")
     assert A.index_seconds > 0.0
     if hasattr(A, "has_index"):
         assert A.has_index
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        has_access,
+        qi.as_sq_matrix,
+        qi.CountingMatrix,
+        lambda A: has_access(qi.CountingMatrix(A)),
+        lambda A: has_access(qi.vstack([A, A])),
+        lambda A: qi.vstack([qi.as_sq_matrix(qi.CountingMatrix(A)), A]).rows([0, 9]),
+        lambda A: qi.as_sq_matrix(qi.vstack([A, A])).query([0, 9], [0, 0]),
+        lambda A: qi.ShardedMatrix([A, A]).matmul(np.eye(12)),
+        lambda A: repr(qi.vstack([A, A])),
+    ],
+)
+def test_looking_whether_a_matrix_has_access_leaves_its_index_waiting(look: Any, passes: list[DenseMatrix]) -> None:
+    A = later(QUARTERS.copy())
+    look(A)
+    assert (passes, A.has_index) == ([], False)
+
+
+def test_a_matrix_of_waiting_shards_is_indexed_at_its_first_draw_or_norm(passes: list[DenseMatrix]) -> None:
+    A, B = later(QUARTERS.copy()), later(2.0 * QUARTERS)
+    whole = qi.vstack([A, B])
+    assert passes == []
+    np.testing.assert_array_equal(
+        whole.sample_rows(9, rng=0), qi.vstack([QUARTERS, 2.0 * QUARTERS]).sample_rows(9, rng=0)
+    )
+    assert passes[:2] == [A, B]
+
+
+@pytest.mark.parametrize("ask", [lambda S: S.frobenius_norm, lambda S: S.sample_rows(1, rng=0)])
+def test_waiting_shards_whose_whole_norm_overflows_are_refused_when_it_is_asked_for(ask: Any) -> None:
+    shard = np.full((1, 2), 1.2e308)
+    whole = qi.vstack([later(shard.copy()), later(shard.copy())])
+    with pytest.raises(ValueError, match=r"`shards` must have a Frobenius norm below 1.8e308 together"):
+        ask(whole)
+
+
+def test_what_hands_its_attributes_on_has_access() -> None:
+    class Proxy:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    assert has_access(Proxy(later(QUARTERS.copy())))
+    assert not has_access(Proxy(QUARTERS))
+
+
+@pytest.mark.parametrize("X", [QUARTERS, sp.csr_array(QUARTERS), [[1.0]], "path", None, 3])
+def test_what_has_no_access_is_told_as_such(X: Any) -> None:
+    assert not has_access(X)
 
 
 def test_what_has_access_already_is_returned_as_it_is() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qinspired._validation import check_count, check_indices, check_matrix, first_nonfinite, native_float
+from qinspired.access._changes import flat_entries
 from qinspired.access._sampler import array_of
 from qinspired.access.dynamic._reader import DynamicReader
 from qinspired.access.dynamic._sampler import DynamicSampler
@@ -248,14 +249,7 @@ class DynamicMatrix(DynamicReader):
         except IndexError as error:
             raise IndexError(f"{error} The number of columns is fixed.") from None
         wanted = _check_values(values)
-        try:
-            grids = np.broadcast_arrays(at_rows, at_cols, wanted)
-        except ValueError:
-            raise ValueError(
-                f"`rows`, `cols` and `values` must broadcast to one shape; got shapes {at_rows.shape}, "
-                f"{at_cols.shape} and {wanted.shape}."
-            ) from None
-        at_rows, at_cols, wanted = (grid.flatten() for grid in grids)
+        at_rows, at_cols, wanted = flat_entries(at_rows, at_cols, wanted)
         last = _last_of_each(at_rows, at_cols, self._rows.n_cols)
         return at_rows[last], at_cols[last], wanted[last]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qinspired._validation import check_matrix, check_vector
+from qinspired._validation import check_vector
+from qinspired.algorithms.approximation._row_space import RowSpace
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
@@ -18,7 +19,7 @@ __all__ = ["LowRankApproximation"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LowRankApproximation:
+class LowRankApproximation(RowSpace):
     """The projection A V V^T of a matrix on a k-dimensional row space, with its error and its cost.
 
     Works as a linear operator: `scipy.sparse.linalg.aslinearoperator(approx)`.
@@ -57,35 +58,6 @@ class LowRankApproximation:
     def shape(self) -> tuple[int, int]:
         """Shape (m, n) of A and of the approximation."""
         return self.source.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the components."""
-        return self.components.dtype
-
-    @property
-    def rank(self) -> int:
-        """Number k of components."""
-        return len(self.components)
-
-    def project(self, rows: Any) -> FloatArray:
-        """Return rows V V^T.
-
-        Parameters
-        ----------
-        rows : array_like or sparse matrix, shape (q, n)
-            Rows of A or new ones.
-
-        Returns
-        -------
-        ndarray, shape (q, n)
-        """
-        block = check_matrix(rows, "rows")
-        n = self.shape[1]
-        if block.shape[1] != n:
-            raise ValueError(f"`rows` must have {n} columns, as A has; got shape {block.shape}.")
-        projected: FloatArray = (block @ self.components.T) @ self.components
-        return projected
 
     def matvec(self, x: Any) -> Float64Array:
         """Return A V V^T x for x of shape (n,); one pass over A."""

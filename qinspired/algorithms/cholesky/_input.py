@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qinspired._validation import check_array, check_csr, first_nonfinite, native_float, raise_nonfinite
-from qinspired.access import SampleQueryMatrix, as_sq_matrix, base_of
+from qinspired.access import SampleQueryMatrix, as_sq_matrix, base_of, has_access
 from qinspired.exceptions import ZeroMassError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _TILE = 512
 
 def opened(A: Any) -> tuple[Any, Any, bool]:
     """Return what to keep as the source, what to ask, and whether an index was built from a checked array."""
-    if isinstance(A, SampleQueryMatrix):
+    if has_access(A):
         matrix = as_sq_matrix(A)
         _check_square(matrix.shape)
         _refuse_rows_only(matrix)

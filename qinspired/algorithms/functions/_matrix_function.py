@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_fraction
-from qinspired.access import SampleQueryMatrix, as_sq_matrix, base_of
+from qinspired.access import SampleQueryMatrix, as_sq_matrix, base_of, has_access
 from qinspired.algorithms._results import CostMeter
 from qinspired.algorithms.functions._from_all_rows import from_all_rows
 from qinspired.algorithms.functions._from_draws import from_draws
@@ -112,7 +112,7 @@ def matrix_function(
         n_draws = check_count(n_draws, "n_draws", low=2)
     if tolerance is not None:
         tolerance = check_fraction(tolerance, "tolerance")
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     generator = as_generator(rng)
     _refuse_unreadable(matrix)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qinspired._validation import check_finite_dense, check_indices, check_vector
+from qinspired._validation import check_entries, check_finite_dense, check_vector
 from qinspired.access import RowCombination
 
 if TYPE_CHECKING:
@@ -164,15 +164,7 @@ class MatrixFunction:
         -----
         Cost: about r p operations for each distinct row and column that is named.
         """
-        n = self.shape[0]
-        rows = check_indices(rows, n, "rows", ndim=None)
-        cols = check_indices(cols, n, "cols", ndim=None)
-        try:
-            row_grid, col_grid = np.broadcast_arrays(rows, cols)
-        except ValueError:
-            raise ValueError(
-                f"`rows` and `cols` must have shapes that numpy broadcasts; got {rows.shape} and {cols.shape}."
-            ) from None
+        row_grid, col_grid = np.broadcast_arrays(*check_entries(rows, cols, self.shape))
         values = np.where(row_grid == col_grid, self.at_zero, 0.0)
         places = values.reshape(-1)
         flat_rows, flat_cols = row_grid.ravel(), col_grid.ravel()

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count
-from qinspired.access import SampleQueryMatrix, as_sq_matrix
+from qinspired.access import SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._gather import gather_rows
 from qinspired.algorithms._results import CostMeter
 from qinspired.algorithms._sum_estimate import Estimate
@@ -264,7 +264,7 @@ def spectral_summary(A: Any, *, rank: int = 10, n_draws: int | None = None, rng:
     """
     rank = check_count(rank, "rank", low=1)
     n_draws = max(_USUAL_DRAWS, 20 * rank) if n_draws is None else check_count(n_draws, "n_draws", low=_LEAST_DRAWS)
-    built_index = not isinstance(A, SampleQueryMatrix)
+    built_index = not has_access(A)
     matrix = as_sq_matrix(A)
     generator = as_generator(rng)
     if not reads_whole_rows(matrix):

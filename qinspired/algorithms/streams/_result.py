@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qinspired._validation import check_matrix
+from qinspired.algorithms.approximation._row_space import RowSpace
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from qinspired._typing import Float64Array, FloatArray
     from qinspired.algorithms._results import Cost, ErrorEstimate
 
@@ -17,7 +15,7 @@ __all__ = ["StreamedApproximation"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StreamedApproximation:
+class StreamedApproximation(RowSpace):
     """The projection A V V^T of the rows A of a stream, with bounds that hold without chance.
 
     Attributes
@@ -64,35 +62,6 @@ class StreamedApproximation:
     def shape(self) -> tuple[int, int]:
         """Shape (m, n) of A and of the approximation."""
         return self.n_rows, self.components.shape[1]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the components."""
-        return self.components.dtype
-
-    @property
-    def rank(self) -> int:
-        """Number k of components."""
-        return len(self.components)
-
-    def project(self, rows: Any) -> FloatArray:
-        """Return rows V V^T.
-
-        Parameters
-        ----------
-        rows : array_like or sparse matrix, shape (q, n)
-            Rows of A or new ones.
-
-        Returns
-        -------
-        ndarray, shape (q, n)
-        """
-        block = check_matrix(rows, "rows")
-        n = self.shape[1]
-        if block.shape[1] != n:
-            raise ValueError(f"`rows` must have {n} columns, as A has; got shape {block.shape}.")
-        projected: FloatArray = (block @ self.components.T) @ self.components
-        return projected
 
     def explain(self) -> str:
         """Return an account of the answer in a few lines."""
