@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from frontier_contenders import accepts
 
 import qinspired as qi
 from qinspired.exceptions import ToleranceNotMetWarning
@@ -143,9 +142,6 @@ def cases():
 
 @pytest.mark.parametrize(("method", "name", "tolerance"), list(cases()))
 def test_coverage_of_low_rank(benchmark, report, tiny, method, name, tolerance):
-    probe = {"method": "krylov", "start": "uniform"} if method == "uniform start" else {"method": method}
-    if not accepts(**probe, **({"threshold": 1e-3} if method == "threshold" else {})):
-        pytest.skip(f"`low_rank` has no method {method!r} yet")
     true = truth(name, tiny)
     source, rank, options = options_of(method, true)
     if method == "uniform start" and sp.issparse(true.A):

@@ -7,6 +7,8 @@ rows reach. "cold" includes the index, "warm" does not.
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -107,3 +109,63 @@ def test_the_error_against_the_number_of_draws(benchmark, problem, report, tiny,
         "(law -0.5 where the draws resolve the spectrum)"
     )
     assert slope < -0.2
+
+
+def small_matrices():
+    rng = np.random.default_rng(0)
+    m, n = 1500, 120
+    spectra = {
+        "gapped": np.concatenate([np.geomspace(3.0, 1.0, 8), np.full(n - 8, 0.1)]),
+        "1/j": 1.0 / np.arange(1, n + 1),
+        "1/sqrt(j)": np.arange(1, n + 1) ** -0.5,
+        "0.9^j": 0.9 ** np.arange(n),
+        "rank 3": np.r_[3.0, 2.0, 1.0, np.zeros(n - 3)],
+    }
+    found = {}
+    for name, values in spectra.items():
+        U, V = np.linalg.qr(rng.standard_normal((m, n)))[0], np.linalg.qr(rng.standard_normal((n, n)))[0]
+        found[name] = (U * values) @ V.T
+    found["noise"] = rng.standard_normal((m, n))
+    found["row-skewed"] = np.exp(rng.standard_normal(m))[:, None] * found["gapped"]
+    return {name: A / np.linalg.norm(A) for name, A in found.items()}
+
+
+# Of matrices with |A|_F = 1, whose eigenvalues are about 1 / 120 on average.
+SMALL_FUNCTIONS = {
+    "ridge 1": ("ridge", 1.0),
+    "ridge 0.01": ("ridge", 0.01),
+    "ridge 0.0001": ("ridge", 1e-4),
+    "sqrt": ("sqrt", None),
+    "exp -30": ("exp", -30.0),
+    "x^2": (np.square, None),
+    "log(1 + 100 x)": (lambda x: np.log1p(100.0 * x), None),
+}
+
+
+@pytest.mark.parametrize("n_draws", [50, 400])
+def test_coverage_of_the_error(benchmark, report, tiny, n_draws):
+    seeds = int(os.environ.get("QINSPIRED_BENCH_SEEDS", "5" if tiny else "100"))
+    lines = []
+
+    def run():
+        for kind, A in small_matrices().items():
+            matrix = qi.as_sq_matrix(A)
+            for name, (f, parameter) in SMALL_FUNCTIONS.items():
+                known = qi.matrix_function(A, f, parameter=parameter, n_draws=len(A))
+                exact, at_zero = known.to_array(), known.at_zero
+                scale = np.linalg.norm(exact - at_zero * np.eye(len(exact)))
+                covered, ratios, widths = 0, [], []
+                for seed in range(seeds):
+                    answer = qi.matrix_function(matrix, f, parameter=parameter, n_draws=n_draws, rng=seed)
+                    true = np.linalg.norm(answer.to_array() - exact) / scale
+                    covered += answer.error.low <= true * (1 + 1e-9) and true <= answer.error.high * (1 + 1e-9) + 1e-12
+                    ratios.append(answer.error.value / max(true, 1e-12))
+                    widths.append(answer.error.high / max(answer.error.low, 1e-12))
+                lines.append((covered / seeds, float(np.median(ratios)), float(np.median(widths)), f"{kind}, {name}"))
+
+    benchmark.pedantic(run, rounds=1)
+    for share, ratio, width, what in lines:
+        report(
+            f"matrix_function of {what}, {n_draws} draws: covers {share:.0%} of {seeds} seeds, estimate / true "
+            f"{ratio:.2f}, upper / lower end {width:.1f}"
+        )
