@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
     from qinspired.access import CountingMatrix
 
-__all__ = ["normal_product", "polished_low_rank", "randomized_low_rank"]
+__all__ = ["polished_low_rank", "randomized_low_rank"]
 
 _OVERSAMPLING = 8
 _MAX_PASSES = 60
@@ -38,6 +38,7 @@ _ROWS_AT_HAND = (DenseMatrix, CSRMatrix, SavedDenseMatrix, SavedCSRMatrix)
 
 _MOST_BLOCKS = 3
 _BLOCK_ENTRIES = 4_000_000
+_GRAM_ROWS = 4096
 
 # Cells of A up to which the residuals of all rows are formed, dense, block by block: some 4e10 operations at k = 10.
 _CHECKED_CELLS = 10**9
@@ -56,46 +57,53 @@ _LEAST_START_ROWS = 4
 _LARGEST_TAIL, _SLACK = 3.0, 4.0
 
 
-def normal_product(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, Float64Array]:
+def _normal_product(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, Float64Array]:
     """Return A^T A V / |A|_F^2 and V^T A^T A V / |A|_F^2, by one pass where rows are at hand."""
     if type(base_of(A)) in _ROWS_AT_HAND:
-        return _by_rows(A, V, *_divisors(A))
-    images, inner = scaled_product(A, V)
-    return scaled_transposed_product(A, images), inner
+        return _by_rows(A, V)
+    images, inner = _scaled_product(A, V)
+    return _scaled_transposed_product(A, images), inner
 
 
-def scaled_product(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, Float64Array]:
+def _scaled_product(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, Float64Array]:
     """Return Y = A V / |A|_F and Y^T Y."""
-    before, after = _divisors(A)
-    images = (A.matmul(V / before) / after).astype(V.dtype, copy=False)
-    wide = images.astype(np.float64)
-    return images, wide.T @ wide
+    root = _root_norm(A)
+    images = (A.matmul(V / root) / root).astype(V.dtype, copy=False)
+    return images, _gram(images)
 
 
-def scaled_transposed_product(A: CountingMatrix, Y: FloatArray) -> FloatArray:
+def _scaled_transposed_product(A: CountingMatrix, Y: FloatArray) -> FloatArray:
     """Return A^T Y / |A|_F."""
-    before, after = _divisors(A)
-    back: FloatArray = (A.rmatmul(Y / before) / after).astype(Y.dtype, copy=False)
+    root = _root_norm(A)
+    back: FloatArray = (A.rmatmul(Y / root) / root).astype(Y.dtype, copy=False)
     return back
 
 
-def _divisors(A: CountingMatrix) -> tuple[float, float]:
-    """Return what to divide by before and after a product: roots, so that no factor leaves the range of float32."""
-    root = math.sqrt(A.frobenius_norm)
-    return root, root
+def _root_norm(A: CountingMatrix) -> float:
+    """Return what to divide by before and after a product: a root, so that no factor leaves the range of float32."""
+    return math.sqrt(A.frobenius_norm)
 
 
-def _by_rows(A: CountingMatrix, V: FloatArray, before: float, after: float) -> tuple[FloatArray, Float64Array]:
-    scaled = np.ascontiguousarray(V / V.dtype.type(before))
-    back = np.zeros_like(scaled)
+def _by_rows(A: CountingMatrix, V: FloatArray) -> tuple[FloatArray, Float64Array]:
+    root = V.dtype.type(_root_norm(A))
+    scaled = np.ascontiguousarray(V / root)
+    back = np.zeros(V.shape[::-1], dtype=V.dtype)
     inner = np.zeros((V.shape[1], V.shape[1]))
     step = max(1, _BLOCK_ENTRIES * A.shape[0] // A.n_stored)
     for _, block in A.row_blocks(step):
-        images = block @ scaled / V.dtype.type(after)
-        back += block.T @ images
-        wide = images.astype(np.float64)
-        inner += wide.T @ wide
-    return back / V.dtype.type(before) / V.dtype.type(after), inner
+        images = block @ scaled / root
+        back += images.T @ block  # block.T @ images took as long, and 15 MB of work space, not 3, on rows of 10,000
+        inner += _gram(images)
+    return np.ascontiguousarray(back.T) / root / root, inner
+
+
+def _gram(images: FloatArray) -> Float64Array:
+    """Return Y^T Y in float64, of which no whole copy is made."""
+    total = np.zeros((images.shape[1], images.shape[1]))
+    for start in range(0, len(images), _GRAM_ROWS):
+        wide = images[start : start + _GRAM_ROWS].astype(np.float64)
+        total += wide.T @ wide
+    return total
 
 
 def randomized_low_rank(A: CountingMatrix, rank: int, tolerance: float, rng: np.random.Generator) -> Found:
@@ -141,7 +149,7 @@ def _iterate(
     """
     n_before = A.counts.full_passes
     V = complete_orthonormal(orthonormal(start), width, rng)
-    back, inner = normal_product(A, V)
+    back, inner = _normal_product(A, V)
     pairs = ritz_pairs(back, inner, 1, width)
     energies = [_leading_sum(inner, rank), float(pairs.values[:rank].sum())]
     floor = 16.0 * float(np.finfo(A.dtype).eps)
@@ -154,13 +162,13 @@ def _iterate(
             break
         if drawn and step == 1:
             # One product more tells the energy of V, the third of a sequence, at half the price of a pass.
-            images, inner = scaled_product(A, V)
+            images, inner = _scaled_product(A, V)
             energies.append(_leading_sum(inner, rank))
             error, excess = _estimates(max(1.0 - energies[-1], 0.0), _geometric_losses(energies), floor)
             if excess.high <= tolerance:
                 V = _rotated(V, inner)
                 break
-            krylov = (V, scaled_transposed_product(A, images), inner)
+            krylov = (V, _scaled_transposed_product(A, images), inner)
         else:
             krylov = _extended(A, krylov, V)
         pairs = ritz_pairs(krylov[1], krylov[2], 1, width)
@@ -186,7 +194,8 @@ def _iterate(
         np.sqrt(padded(pairs.values, rank)) * A.frobenius_norm,
         error,
         excess,
-        (f"a start from {drawn} drawn rows and " if drawn else "") + f"{passes} passes over all rows",
+        (f"a start from {drawn} drawn rows and " if drawn else "")
+        + ("1 pass over all rows" if passes == 1 else f"{passes} passes over all rows"),
         pairs,
     )
 
@@ -198,11 +207,12 @@ def _extended(A: CountingMatrix, krylov: _Krylov, V: FloatArray) -> _Krylov:
     """Add to an orthonormal basis B, A^T A B and B^T A^T A B what V has beyond B; start anew from V at times."""
     basis, images, inners = krylov
     if basis.shape[1] + V.shape[1] > min(_MOST_BLOCKS * V.shape[1], *A.shape):
-        return V, *normal_product(A, V)
+        return V, *_normal_product(A, V)
     # Blocks that are not orthogonal gave Ritz values above the largest that A has.
     wide = np.linalg.qr(np.hstack([basis, V]).astype(np.float64))[0]
     fresh = np.ascontiguousarray(wide[:, basis.shape[1] :]).astype(V.dtype)
-    image, inner = normal_product(A, fresh)
+    del wide
+    image, inner = _normal_product(A, fresh)
     cross = (basis.T @ image).astype(np.float64)
     return np.hstack([basis, fresh]), np.hstack([images, image]), np.block([[inners, cross], [cross.T, inner]])
 
@@ -301,9 +311,7 @@ def _predicted_losses(
         return (_Losses(0.0, 0.0, 0.0, 0.0),)
     gain = max(energies[-1] - energies[-2], 0.0)
     law = RowsBySquaredNorm(A)
-    held_out = law.held_out(rng)
-    cosines = held_out.times(V)
-    outside = held_out.gram(len(cosines)) - cosines @ cosines.T
+    cosines, outside = _held_out(law, V, rng)
     longest, shares = law.longest(rng)
     unseen = float((shares * np.maximum(1.0 - (longest.times(V) ** 2).sum(axis=1), 0.0)).max())
     last = float(pairs.values[-1])
@@ -332,6 +340,13 @@ def _predicted_losses(
     bounds = [gain * ratio**power / (1.0 - ratio) if ratio < 1.0 else math.inf for power in (1, 2)]
     # What needs no law of the rows comes first, for where it is enough.
     return _Losses(min(before, bounds[0]), bounds[0], min(after, bounds[1]), bounds[1]), likely
+
+
+def _held_out(law: RowsBySquaredNorm, V: FloatArray, rng: np.random.Generator) -> tuple[Float64Array, Float64Array]:
+    """Return the cosines of fresh rows with V, and the Gram matrix of what V leaves of them."""
+    rows = law.held_out(rng)
+    cosines = rows.times(V)
+    return cosines, rows.gram(len(cosines)) - cosines @ cosines.T
 
 
 def _estimates(rest: float, losses: _Losses, floor: float) -> tuple[ErrorEstimate, ErrorEstimate]:

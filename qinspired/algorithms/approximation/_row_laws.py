@@ -16,9 +16,9 @@ import numpy as np
 from qinspired._validation import first_nonfinite, raise_nonfinite
 from qinspired.access import base_of
 from qinspired.algorithms._certificates import root_mean_interval
-from qinspired.algorithms._gather import squares_are_safe, unit_rows
+from qinspired.algorithms._gather import gather_rows, squares_are_safe, unit_rows
 from qinspired.algorithms.approximation._excess import HELD_OUT_ROWS, HeldOutRows
-from qinspired.algorithms.approximation._row_sample import RowBatch, draw_batch, gather_rows, make_batch
+from qinspired.algorithms.approximation._row_sample import RowBatch, draw_batch, make_batch, row_parts
 from qinspired.kernels import dense_row_norms
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ _LONGEST_ROWS = 32
 _NORMS_LOOKED_AT = 10**8
 _DRAWN_CANDIDATES = 4096
 
-# Of a row in memory 64 bytes are probed, of a mapped one a page is read. No more than this share of A is.
+# Of a row in memory 64 bytes are probed, of a mapped one a page is read: of all rows, or of as many as make this share
+# of A, but of 4,096 at least.
 _PROBED_SHARE = 0.02
 _PAGE_BYTES = 4096
 
@@ -87,7 +88,7 @@ class RowsBySquaredNorm:
     def held_out(self, rng: np.random.Generator) -> HeldOutRows:
         """Return fresh rows."""
         rows = self.matrix.sample_rows(HELD_OUT_ROWS, rng)
-        return HeldOutRows(*gather_rows(self.matrix, rows), np.ones(len(rows)))
+        return HeldOutRows(rows, *gather_rows(self.matrix, rows), np.ones(len(rows)))
 
     def longest(self, rng: np.random.Generator) -> tuple[HeldOutRows, Float64Array]:
         """Return the rows of largest norm, of all or of many that are drawn, and their shares of |A|_F^2."""
@@ -96,7 +97,7 @@ class RowsBySquaredNorm:
         norms = A.row_norms(candidates)
         longest = _largest(norms)
         rows, norms = longest if candidates is None else candidates[longest], norms[longest]
-        return HeldOutRows(*gather_rows(A, rows), np.ones(len(rows))), (norms / self.norm) ** 2
+        return HeldOutRows(rows, *gather_rows(A, rows), np.ones(len(rows))), (norms / self.norm) ** 2
 
     def error(self, left: Float64Array, sizes: Float64Array) -> ErrorEstimate:
         """Return the relative error from what is left of held-out rows."""
@@ -114,7 +115,7 @@ class UnevenRowsError(Exception):
 
 
 class UniformRows:
-    """Rows drawn uniformly from a matrix without an index; |A|_F is estimated from the rows first drawn.
+    """Rows drawn uniformly from a matrix without an index; |A|_F is estimated from the probes.
 
     Of every row, or of many, 64 bytes are probed: rows that look long are read, and norms that look uneven end it.
     """
@@ -198,9 +199,9 @@ class UniformRows:
         """Return rows to be divided by scales, of unit length where their squares could leave the type."""
         block, sizes = self.matrix.rows(rows), (norms / scales) ** 2
         if squares_are_safe(norms[norms > 0.0], self.matrix.dtype):
-            return HeldOutRows(block, scales, sizes)
+            return HeldOutRows(rows, block, scales, sizes)
         lengths = np.where(norms > 0.0, norms, 1.0)
-        return HeldOutRows(unit_rows(block, lengths), scales / lengths, sizes)
+        return HeldOutRows(rows, unit_rows(block, lengths), scales / lengths, sizes)
 
     def error(self, left: Float64Array, sizes: Float64Array) -> ErrorEstimate:
         """Return the relative error, a ratio of means, with the interval of its linearisation."""
@@ -265,9 +266,14 @@ class ReweightedRows(RowsBySquaredNorm):
         if len(rows) == 0:
             return np.zeros(0)
         distinct, places = np.unique(rows, return_inverse=True)
-        block, norms = gather_rows(self.matrix, distinct)
-        cosines = np.asarray(block @ self._vectors, dtype=np.float64) / norms[:, None]
-        found = self._score(cosines)[places]
+        found = np.concatenate(
+            [self._score(self._cosines(distinct[part])) for part in row_parts(self.matrix, distinct)]
+        )
+        found = found[places]
         self._score_sum += float(found.sum())
         self._n_scored += len(found)
         return found
+
+    def _cosines(self, rows: IntArray) -> Float64Array:
+        block, norms = gather_rows(self.matrix, rows)
+        return np.asarray(block @ self._vectors, dtype=np.float64) / norms[:, None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qinspired.access import CSRMatrix, DenseMatrix, base_of
-from qinspired.algorithms._gather import gather_rows, squares_are_safe, unit_rows
+from qinspired.algorithms._gather import squares_are_safe, unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,27 +18,26 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, IntArray
     from qinspired.access import CountingMatrix
 
-__all__ = ["RowBatch", "draw_batch", "gather_rows", "make_batch", "n_draws_of", "scatter"]
+__all__ = ["RowBatch", "draw_batch", "make_batch", "n_draws_of", "row_parts", "scatter"]
 
 # Rows in memory are gathered again for each product, as many at a time as the caches hold, if together they have more
-# entries than this: 600 to 2,000 rows of 10,000 took 0.7 to 1.3 times as long as kept ones, and held 3 MB, not 80.
-_KEPT_ENTRIES = 500_000
-_PART_ENTRIES, _PART_ROWS = 1_000_000, 32
+# entries than one such part.
+_PART_ENTRIES, _PART_ROWS = 600_000, 32
 
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
     """Distinct rows of one batch of draws; sum_i weights_i a_i a_i^T estimates n_draws A^T A / |A|_F^2.
 
-    `trace` is that of the sum; `norms` are given where the rows are to be scaled to unit length, and `kept` is given
-    where they are held.
+    `shares` are the traces of its terms; `norms` are given where the rows are to be scaled to unit length, and `kept`
+    is given where they are held.
     """
 
     matrix: CountingMatrix
     rows: IntArray
     weights: FloatArray
     n_draws: int
-    trace: float
+    shares: Float64Array
     norms: Float64Array | None
     kept: FloatArray | sp.csr_array[Any] | None
 
@@ -56,10 +55,20 @@ class RowBatch:
         if self.kept is not None:
             yield self.weights, self.kept
             return
-        step = max(_PART_ENTRIES * len(self.rows) // _n_entries(self.matrix, self.rows), _PART_ROWS)
-        for start in range(0, len(self.rows), step):
-            part = slice(start, start + step)
+        for part in row_parts(self.matrix, self.rows):
             yield self.weights[part], self._read(part)
+
+    def every(self, step: int) -> RowBatch:
+        """Return the batch with one of so many rows; `n_draws` stays as it is."""
+        part = slice(None, None, step)
+        return replace(
+            self,
+            rows=self.rows[part],
+            weights=self.weights[part],
+            shares=self.shares[part],
+            norms=None if self.norms is None else self.norms[part],
+            kept=None if self.kept is None else self.kept[part],
+        )
 
     def energy(self, V: FloatArray) -> float:
         """Return the trace of V^T S V for S = sum_i weights_i a_i a_i^T."""
@@ -79,8 +88,8 @@ def make_batch(A: CountingMatrix, rows: IntArray, norms: Float64Array, shares: A
     """Return a batch of distinct rows, each weighted by its share over |a|^2."""
     safe = squares_are_safe(norms, A.dtype)
     weights = np.asarray(shares / norms**2 if safe else shares, dtype=A.dtype)
-    batch = RowBatch(A, rows, weights, n_draws, float(np.sum(shares)), None if safe else norms, None)
-    if _may_be_read_again(A) and _n_entries(A, rows) > _KEPT_ENTRIES:
+    batch = RowBatch(A, rows, weights, n_draws, np.asarray(shares, dtype=np.float64), None if safe else norms, None)
+    if _may_be_read_again(A) and _n_entries(A, rows) > _PART_ENTRIES:
         return batch
     return replace(batch, kept=batch.block)
 
@@ -88,6 +97,13 @@ def make_batch(A: CountingMatrix, rows: IntArray, norms: Float64Array, shares: A
 def _may_be_read_again(A: CountingMatrix) -> bool:
     base = base_of(A)
     return type(base) in (DenseMatrix, CSRMatrix) and base.is_in_memory
+
+
+def row_parts(A: CountingMatrix, rows: IntArray) -> Iterator[slice]:
+    """Go through rows in parts to be read one at a time."""
+    step = max(_PART_ENTRIES * len(rows) // _n_entries(A, rows), _PART_ROWS)
+    for start in range(0, len(rows), step):
+        yield slice(start, start + step)
 
 
 def _n_entries(A: CountingMatrix, rows: IntArray) -> int:
@@ -109,4 +125,5 @@ def scatter(batches: Sequence[RowBatch], V: FloatArray) -> tuple[FloatArray, Flo
             weighted = weights[:, None] * Y
             image += rows.T @ weighted
             inner += Y.T.astype(np.float64) @ weighted.astype(np.float64)
+            del rows  # or the next part would be read beside it
     return image, inner

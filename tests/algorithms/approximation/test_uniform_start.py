@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 import qinspired as qi
 from qinspired.access import _mapped
-from qinspired.algorithms.approximation import _row_laws
+from qinspired.algorithms.approximation import _low_rank, _row_laws
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 M, N, RANK, TOLERANCE = 3000, 60, 3, 0.1
@@ -313,7 +313,7 @@ def test_a_mapped_file_is_probed_by_its_pages(tmp_path, rng, monkeypatch, are_ma
 
 
 @pytest.mark.parametrize("m", [1, 2, 5, 40, 100, 180])
-@pytest.mark.parametrize("method", ["auto", "krylov", "gram"])
+@pytest.mark.parametrize("method", ["krylov", "gram"])
 def test_too_few_rows_for_a_start_without_an_index_use_one(m, method, rng):
     A = rng.standard_normal((m, 8))
     with warnings.catch_warnings():
@@ -324,17 +324,49 @@ def test_too_few_rows_for_a_start_without_an_index_use_one(m, method, rng):
     assert np.linalg.norm(approx.components) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    "convert",
-    [np.asfortranarray, sp.csr_array, qi.as_sq_matrix, lambda A: A.astype(">f8"), lambda A: qi.as_sq_matrix(A[::2])],
-    ids=["Fortran", "sparse", "indexed", "big-endian", "strided"],
-)
+@pytest.mark.parametrize("convert", [qi.as_sq_matrix, lambda A: qi.as_sq_matrix(A[::2])], ids=["indexed", "strided"])
 def test_what_has_an_index_is_used_by_its_index_and_that_is_said(convert, rng):
     A = even(rng)
     approx = uniform(convert(A))
-    assert "the matrix has an index, which was used" in approx.status
+    assert approx.status.startswith("the matrix has an index, which was used; ")
     assert approx.stats.row_draws > 0
     assert true_excess(A, approx.components) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.asfortranarray,
+        sp.csr_array,
+        lambda A: A.astype(">f8"),
+        lambda A: A[::2],
+        lambda A: A.tolist(),
+    ],
+    ids=["Fortran", "sparse", "big-endian", "strided", "list"],
+)
+def test_what_cannot_wait_for_its_index_is_indexed_and_that_is_said(convert, rng):
+    A = even(rng)
+    approx = uniform(convert(A))
+    assert approx.status.startswith("only a C-contiguous array of float32 or float64 is started on without an index; ")
+    assert "which was used" not in approx.status
+    assert approx.stats.row_draws > 0
+    assert true_excess(A, approx.components) <= TOLERANCE
+
+
+def test_a_method_that_auto_prefers_to_drawn_rows_is_named_beside_its_index(rng):
+    A = even(rng, m=300, n=20)
+    approx = qi.low_rank(A, RANK, tolerance=0.001, method="auto", start="uniform", rng=0)
+    start = f"method '{approx.method}' is predicted to be the fastest, for which the index was built; "
+    assert approx.method not in ("gram", "krylov")
+    assert approx.status.startswith(start)
+    assert "too few" not in approx.status
+
+
+def test_the_reason_of_an_index_is_told_with_the_method_fkv_too(rng, monkeypatch):
+    monkeypatch.setattr(_low_rank, "choose", lambda *_: "fkv")
+    approx = qi.low_rank(qi.as_sq_matrix(even(rng)), RANK, tolerance=0.5, start="uniform", rng=0)
+    assert approx.method == "fkv"
+    assert approx.status.startswith("the matrix has an index, which was used; ")
 
 
 def test_access_that_waits_for_its_index_is_used_without_one_and_charged_to_no_call(rng):
