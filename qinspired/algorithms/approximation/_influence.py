@@ -22,8 +22,8 @@ __all__ = ["Influence", "thinned"]
 
 _INFLUENCE_ROWS = 48
 
-# Constant of the higher orders in the variance of the loss. Of 60 to 100 seeds 93 to 100 % were covered on five generated
-# spectra and 88 to 95 % on price covariances, where few rows matter; without the term 71 to 92 % there.
+# Constant of the higher orders in the variance of the loss. Of 60 to 100 seeds 93 to 100 % were covered on five
+# generated spectra and 88 to 95 % on price covariances, where few rows matter; without the term 71 to 92 % there.
 _HIGHER_ORDERS = 0.07
 
 _MOST_ROWS = 1000
