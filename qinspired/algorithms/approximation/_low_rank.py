@@ -118,25 +118,26 @@ def low_rank(
 
     Notes
     -----
-    Cost: from drawn rows, r = 1.15 k / (2 tolerance) draws as a rule, about 7 r n (k + 6) multiplications, the drawn
-    rows read twice or three times, and 160 rows for the error and the checks; beyond m / 3 draws passes over all rows
-    take over, of 4 m n (k + 6) multiplications each. Memory beyond A: those 160 rows, 1 MB or 32 drawn rows at a time
-    from an array in memory, and some vectors of n (k + 6) entries: at most 1 % of a dense 40,000 x 10,000 float32
-    matrix at k = 10 with "krylov" and "polished", 1.0 % with "leverage", 1.4 % with "randomized". "gram" holds all rows
-    drawn and copies of their Gram matrix, r n + 3 r^2 numbers: 3 % there from 594 rows and 62 % from 5,770.
+    Cost: from drawn rows, r = 1.15 k / (2 tolerance) draws as a rule, about 8 r n (k + 6) multiplications, the drawn
+    rows read three or four times, and 160 rows for the error and the checks; beyond m / 3 draws passes over all rows
+    take over, of 4 m n (k + 6) multiplications each. Memory beyond A: those 160 rows, 400,000 entries of drawn rows at
+    a time from an array in memory, and some vectors of n (k + 6) entries: at most 1 % of a dense 40,000 x 10,000
+    float32 matrix at k = 10 with "krylov" and "polished", 1.0 % with "leverage", 1.4 % with "randomized". "gram" holds
+    all rows drawn and copies of their Gram matrix, r n + 3 r^2 numbers: 3 % there from 594 rows and 62 % from 5,770.
     "frequent_directions" holds a buffer of up to 1 GiB and copies of it: 7 and 13 % there for 174 and 507 rows.
-    Error: r rows drawn by squared norm give a relative excess of about k / (2 r) where the spectrum has a gap [1]_.
-    The excess is certified by cross-fitting: each half of the drawn rows judges the answer made from the other half,
-    which needs no row beyond those drawn. Measured over seeds, its ratio to the truth is 0.95 to 1.03 on gapped,
-    gapless and row-skewed matrices; with many equal singular values at k it is too high, 10 to 34 times, never low.
-    The held-out rows and the 32 longest rows can refute it; a direction that carries less than about 3 / r of |A|_F^2,
-    in rows that are none of these, goes unseen. It is asymptotic: of a few hundred rows with one dominant direction
-    (daily prices of 472 shares, k = 10) the interval covered 55 to 80 %.
+    Error: r rows drawn by squared norm give a relative excess of about k / (2 r) where the spectrum has a gap [1]_. The
+    excess is certified by cross-fitting: each half of the drawn rows judges the answer made from the other half, which
+    needs no row beyond those drawn. Measured over seeds, its ratio to the truth is 0.95 to 1.03 on gapped, gapless and
+    row-skewed matrices; with many equal singular values at k it is too high, 10 to 34 times, never low. Held-out rows
+    and the 32 longest rows that leave three times as much as any drawn row count as lost; a direction that carries less
+    than about 3 / r of |A|_F^2, in rows that are none of these, goes unseen. The interval is asymptotic: where few
+    rows, seldom drawn, turn the answer most (covariances of the prices of 472 shares, k = 10) it covered 88 to 95 %,
+    and on generated spectra 93 to 100 %, of 60 to 100 seeds.
     After passes the energy is known exactly; what is left to gain follows from the gain of the first pass and the
     second moment of what the block leaves, on 128 held-out rows, and later from the residuals.
     Where rounding hides the loss, as in float32 at errors below some 0.3 %, the excess is infinity; "auto" then ends
     with the exact solver if `A` has at most 2.5e7 stored entries.
-    `error` is a mean over 128 rows drawn afresh, with Student's interval.
+    `error` is what the 32 longest rows leave, and a mean over 128 rows drawn afresh for the others.
     With `start="uniform"`, 64 bytes of every row (of a mapped file, a page of as many rows as make 2 % of it) are
     probed for rows that are long, which are read. What neither a probe nor a row that was read shows goes unseen: one
     entry of an ordinary row that outweighs all others, or a NaN in a row that was not read. Only the index pass sees

@@ -22,7 +22,7 @@ __all__ = ["RowBatch", "draw_batch", "make_batch", "n_draws_of", "row_parts", "s
 
 # Rows in memory are gathered again for each product, as many at a time as the caches hold, if together they have more
 # entries than one such part.
-_PART_ENTRIES, _PART_ROWS = 600_000, 32
+_PART_ENTRIES, _PART_ROWS = 400_000, 32
 
 
 @dataclass(frozen=True, slots=True)
