@@ -84,9 +84,9 @@ def from_drawn_rows(
         others_left[np.isin(held_out.rows, longest.rows)] = 0.0
         left = others_left + float(shares @ longest_left)
         in_sample = _trace(first + second) - float(split.joint.values[:rank].sum())
-        directions, loss, least = _width_and_loss(first + second, split, held_out, rank, rng)
+        directions, loss, misordered, least = _width_and_loss(first + second, split, held_out, rank, rng)
         missed = missed_share(others_left, longest_left, shares, _UNLIKE * least + floor)
-        excess = excess_estimate(loss, in_sample, n_draws, left, 4.0 / directions, floor, missed)
+        excess = excess_estimate(loss, in_sample, n_draws, left, 4.0 / directions, floor, missed, misordered)
         if float(left.max()) > floor:
             excess = unless_refuted(excess, in_sample, loss, left, n_draws)
         wanted = min(math.ceil(n_draws * min(max(1.2 * excess.high / tolerance, _LEAST_GROWTH), 8.0)), limit)
@@ -118,17 +118,17 @@ def _told_by_both(error: ErrorEstimate, expected: float, held_out: HeldOutRows, 
 
 def _width_and_loss(
     batches: list[RowBatch], split: Split, held_out: HeldOutRows, rank: int, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Return the degrees of freedom of the loss, the loss, and the most that the answer leaves of a drawn row."""
+) -> tuple[float, float, float, float]:
+    """Return the degrees of freedom of the loss, the loss, what a wrong order may cost, the most left of a drawn row."""
     if len(split.joint.values) < rank:
-        return 1.0, split.loss, 0.0
+        return 1.0, split.loss, 0.0, 0.0
     n_draws = n_draws_of(batches)
     influence = Influence(thinned(batches), n_draws, split.joint, rank)
     cosines = influence.cosines()
     most_left = 1.0 - float((cosines[:, :rank] ** 2).sum(axis=1).min())
     alone = influence.of_rows(held_out.times(split.joint.vectors), held_out.sizes)
     loss = max(split.loss, _LEAST_LOSS * float(alone.mean()) / n_draws)
-    return influence.directions(cosines, rng), loss, max(most_left, 0.0)
+    return influence.directions(cosines, rng), loss, influence.misordered(cosines), max(most_left, 0.0)
 
 
 def climb(

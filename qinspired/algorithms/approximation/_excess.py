@@ -110,6 +110,7 @@ def excess_estimate(
     relative_variance: float,
     floor: float,
     missed: tuple[float, float],
+    misordered: float,
 ) -> ErrorEstimate:
     """Return the relative excess sqrt(e / (e - loss)) - 1 of the squared error e.
 
@@ -129,4 +130,4 @@ def excess_estimate(
     def relative(part: float) -> float:
         return math.sqrt(mean / (mean - part)) - 1.0 if part < mean else math.inf
 
-    return ErrorEstimate(relative(loss + missed[0]), relative(low), relative(high + missed[1] + floor))
+    return ErrorEstimate(relative(loss + missed[0]), relative(low), relative(max(high, misordered) + missed[1] + floor))
