@@ -95,6 +95,6 @@ class CostMeter:
             entries_read=counts.entries_read,
             bytes_read=self.matrix.bytes_read,
             full_passes=counts.full_passes,
-            index_seconds=index_seconds if self._built_index else 0.0,
+            index_seconds=index_seconds if self._built_index else index_seconds - self._seconds_before,
             seconds=time.perf_counter() - self._started - (index_seconds - self._seconds_before),
         )

@@ -254,3 +254,10 @@ def test_probes_whose_squares_overflow_are_infinite_and_those_of_nan_are_nan_wit
     assert np.isnan(found[2])
     assert found[3] == pytest.approx(1.6e307)
     assert later(np.full((1, 800), 1e153)).probe_rows(np.array([0]), np.random.default_rng(0))[0] == np.inf
+
+
+def test_the_call_that_makes_a_waiting_index_tells_its_seconds_and_no_later_one_does() -> None:
+    A = later(np.random.default_rng(0).standard_normal((300, 40)))
+    first, second = (qi.low_rank(A, 2, method="gram", tolerance=0.5, rng=0).stats for _ in range(2))
+    assert first.index_seconds == A.index_seconds > 0.0
+    assert second.index_seconds == 0.0
