@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qinspired.algorithms._certificates import root_mean_interval
 from qinspired.algorithms.approximation._excess import excess_estimate, missed_share, resolution, unless_refuted
 from qinspired.algorithms.approximation._found import Found, padded
 from qinspired.algorithms.approximation._halves import one_krylov_step, solve_by_gram, solve_by_krylov
@@ -50,6 +51,11 @@ _LEAST_LOSS = 0.5
 # A row of which the answer leaves so many times as much as of any drawn row may show a direction that they all miss.
 _UNLIKE = 3.0
 
+# If fewer of the held-out rows are none of the longest, the upper end of the error counts all others as lost: beside
+# rows of Pareto lengths, of which 32 held 99.9 % of |A|_F^2, 15 of 30 intervals were too low, by 1 %, with no width.
+_FEW = 10
+_ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
+
 
 def predicted_draws(rank: int, tolerance: float) -> int:
     """Return the rows to draw at first, by the law r = k / (2 tolerance)."""
@@ -81,28 +87,46 @@ def from_drawn_rows(
         # What the longest rows leave is known, and told as a sum; the others among the held-out ones tell the rest.
         longest_left = longest.residuals(vectors, longest.times(vectors))
         others_left = held_out.residuals(vectors, held_out.times(vectors))
-        others_left[np.isin(held_out.rows, longest.rows)] = 0.0
+        is_longest = np.isin(held_out.rows, longest.rows)
+        others_left[is_longest] = 0.0
         left = others_left + float(shares @ longest_left)
+        never_met = _left_of_shorter(law.shorter(rng), vectors)
         in_sample = _trace(first + second) - float(split.joint.values[:rank].sum())
         directions, loss, misordered, least = _width_and_loss(first + second, split, held_out, rank, rng)
         missed = missed_share(others_left, longest_left, shares, _UNLIKE * least + floor)
-        excess = excess_estimate(loss, in_sample, n_draws, left, 4.0 / directions, floor, missed, misordered)
+        excess = excess_estimate(loss, in_sample, n_draws, left, 4.0 / directions, floor, missed, misordered, never_met)
         if float(left.max()) > floor:
             excess = unless_refuted(excess, in_sample, loss, left, n_draws)
         wanted = min(math.ceil(n_draws * min(max(1.2 * excess.high / tolerance, _LEAST_GROWTH), 8.0)), limit)
         # The halves stay equal: a small one would judge and be judged by too few rows.
         more = (wanted - n_draws) // 2
         if excess.high <= tolerance or more < n_draws // 8:
+            error = _told_by_both(law.error(left, held_out.sizes), in_sample + 2.0 * loss, held_out, floor)
+            others = 1.0 - float(shares.sum())
+            if np.count_nonzero(~is_longest) < _FEW and others > _ROUNDING:
+                never_met = max(never_met, others)
             return Found(
                 np.ascontiguousarray(vectors.T),
                 np.sqrt(padded(split.joint.values, rank)) * law.norm,
-                _told_by_both(law.error(left, held_out.sizes), in_sample + 2.0 * loss, held_out, floor),
+                replace(error, high=math.hypot(error.high, math.sqrt(never_met))),
                 excess,
                 f"{n_draws} drawn rows",
                 split.joint,
             )
         pairs = split.joint
         first, second = [*first, law.draw(more, rng)], [*second, law.draw(more, rng)]
+
+
+def _left_of_shorter(shorter: tuple[HeldOutRows, float] | None, vectors: FloatArray) -> float:
+    """Return the most, at 97.5 %, that the answer leaves of rows much shorter than any it was made from or judged by.
+
+    Beside 400 rows of rank one, 100 times as long as 3,600 others, the halves agree and the error is found to be zero:
+    10 of 10 seeds were certified to 10 % at an excess of 310 %.
+    """
+    if shorter is None:
+        return 0.0
+    rows, share = shorter
+    return share * min(root_mean_interval(rows.residuals(vectors, rows.times(vectors))).high ** 2, 1.0)
 
 
 def _told_by_both(error: ErrorEstimate, expected: float, held_out: HeldOutRows, floor: float) -> ErrorEstimate:
@@ -119,7 +143,10 @@ def _told_by_both(error: ErrorEstimate, expected: float, held_out: HeldOutRows, 
 def _width_and_loss(
     batches: list[RowBatch], split: Split, held_out: HeldOutRows, rank: int, rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """Return the degrees of freedom of the loss, the loss, what a wrong order may cost, the most left of a drawn row."""
+    """Return what drawn rows tell of the loss: degrees of freedom, estimate, and the most that a wrong choice costs.
+
+    Last comes the most that the answer leaves of one of them.
+    """
     if len(split.joint.values) < rank:
         return 1.0, split.loss, 0.0, 0.0
     n_draws = n_draws_of(batches)

@@ -111,23 +111,26 @@ def excess_estimate(
     floor: float,
     missed: tuple[float, float],
     misordered: float,
+    never_met: float,
 ) -> ErrorEstimate:
     """Return the relative excess sqrt(e / (e - loss)) - 1 of the squared error e.
 
     e is pooled from the held-out rows and the drawn ones, on which the answer looks better by twice the loss. Where
-    these may have missed something, that counts as lost, and held-out rows alone tell e. Below `floor` the loss cannot
-    be told from rounding.
+    these may have missed something, that counts as lost, and held-out rows alone tell e. The upper end of the loss is
+    at least `misordered`; `never_met`, what rows leave that are much shorter than any drawn one, may be lost as well.
+    Below `floor` the loss cannot be told from rounding.
     """
     weight = 1.0 if missed[0] > 0.0 else len(sines) / (len(sines) + n_draws)
     mean = weight * float(sines.mean()) + (1.0 - weight) * (max(in_sample, 0.0) + 2.0 * loss)
     if mean <= 2.0 * floor:
         # An error that is zero to working precision has no excess. Of a larger one, the loss is lost in rounding.
-        unknown = 0.0 if float(sines.mean()) <= floor**2 else math.inf
-        return ErrorEstimate(unknown, 0.0, unknown)
+        known = float(sines.mean()) <= floor**2
+        return ErrorEstimate(0.0 if known else math.inf, 0.0, 0.0 if known and never_met <= floor**2 else math.inf)
     noise = float(sines.var(ddof=1)) / ((len(sines) + n_draws) * mean**2)
     low, high = loss_interval(loss, relative_variance + noise)
 
-    def relative(part: float) -> float:
-        return math.sqrt(mean / (mean - part)) - 1.0 if part < mean else math.inf
+    def relative(part: float, more: float = 0.0) -> float:
+        return math.sqrt((mean + more) / (mean - part)) - 1.0 if part < mean else math.inf
 
-    return ErrorEstimate(relative(loss + missed[0]), relative(low), relative(max(high, misordered) + missed[1] + floor))
+    highest = max(high, misordered) + missed[1] + floor
+    return ErrorEstimate(relative(loss + missed[0]), relative(low), relative(highest, never_met))

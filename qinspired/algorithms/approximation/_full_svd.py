@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,16 +32,17 @@ _ARPACK_RANGE = 1e-5
 def exact_low_rank(A: CountingMatrix, rank: int) -> Found:
     """Return what LAPACK's SVD finds, or ARPACK's for a sparse A of a rank well below its sides."""
     norm = A.frobenius_norm
+    root = math.sqrt(norm)  # in the range of float32, which the norm of a float32 matrix may leave
     (_, block), *_ = A.row_blocks(A.shape[0])
-    found = _by_arpack(block / norm, rank) if sp.issparse(block) else None
+    found = _by_arpack(block / root / root, rank) if sp.issparse(block) else None
     if found is not None:
         values, components = found
         rest = max(0.0, 1.0 - float(values.astype(np.float64) @ values.astype(np.float64)))
     else:
         dense = block.toarray() if sp.issparse(block) else block
-        _, values, components = scipy.linalg.svd(
-            dense / norm, full_matrices=False, check_finite=False, overwrite_a=True
-        )
+        scaled = dense / root
+        scaled /= root
+        _, values, components = scipy.linalg.svd(scaled, full_matrices=False, check_finite=False, overwrite_a=True)
         left_out = values[rank:].astype(np.float64)
         rest = float(left_out @ left_out)  # 1 less the others would be rounding where the error is small
         values, components = values[:rank], components[:rank]

@@ -75,20 +75,20 @@ class ImplicitApproximation:
     Cost: r = c = 1.25 k / tolerance + 2 k draws at first, at most 4,096; r (c + 2,048) + 256 c entries of A, which need
     not be read by whole rows; the decomposition of an r x c matrix. Independent of m and n.
     Error: the relative excess is about k / (2 r) + k / (2 c). `error` is unbiased: the mean over 256 rows drawn afresh,
-    at 8 columns each, half from the row's own law and half from the mean law of the drawn rows, with Student's
-    interval. `excess` is measured by cross-fitting halves of the rows and of the columns, and refuted by the rows drawn
-    afresh. It is asymptotic: no bound. Where a few rows or columns hold nearly all of |A|_F^2, the draws tell of them
-    alone; then what was never drawn, known from the norms, is taken to err as the lightest that were, which widens
-    both upper ends, the second to infinity if it may be all of the error. Measured on 1,000 x 700 matrices and
-    user ratings, k = 5, tolerance 15 %, 50 seeds each: on even, gapped, gapless, geometric and short-tailed spectra and
+    at 8 columns each, half from the row's own law and half from the mean law of the drawn rows, with an interval for
+    skewed terms. `excess` is measured by cross-fitting halves of the rows and of the columns, and refuted by the rows
+    drawn afresh. It is asymptotic: no bound. Where a few rows or columns hold nearly all of |A|_F^2, the draws tell of
+    them alone; then what was never drawn, known from the norms, is taken to err as the lightest that were, which widens
+    both upper ends, the second to infinity if it may be all of the error. Measured on 1,000 x 700 matrices and user
+    ratings, k = 5, tolerance 15 %, 50 seeds each: on even, gapped, gapless, geometric and short-tailed spectra and
     log-normal rows or columns, the truth was above the upper end in 0 to 4 % of the runs and above a certified
     tolerance in 2 % at most, and `error` was covered in 96 to 100 %; with equal singular values at k, `excess` was 6
-    times too high. On 500 x 350 Gaussian matrices with rows or columns scaled by Pareto factors of index 0.5, 0.7
-    and 1, or log-normal ones of standard deviation 3 and 4, at most 1,000 draws and tolerance 20 %, 40 seeds each: the
-    true excess was above its upper end in 0 to 5 %, above a certified tolerance in none, and below its lower end in 5
-    to 18 %; 12 to 80 % of the runs were certified. `error` was covered in 75 to 100 % there, with the truth above its
-    upper end in up to 20 %. What no drawn row and no row drawn afresh has goes unseen where the rest is even: a
-    direction with less than about 3 / (r + 256) of |A|_F^2.
+    times too high. On 500 x 350 Gaussian matrices with rows or columns scaled by Pareto factors of index 0.5, 0.7 and
+    1, or log-normal ones of standard deviation 3 and 4, at most 1,000 draws and tolerance 20 %, 40 seeds each: the true
+    excess was above its upper end in 0 to 5 %, above a certified tolerance in none, and below its lower end in 5 to 18
+    %; 12 to 80 % of the runs were certified. `error` was covered in 75 to 100 % there, with the truth above its upper
+    end in up to 20 %. What no drawn row and no row drawn afresh has goes unseen where the rest is even: a direction
+    with less than about 3 / (r + 256) of |A|_F^2.
 
     References
     ----------

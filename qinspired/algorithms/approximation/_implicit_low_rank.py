@@ -46,8 +46,9 @@ _HELD_OUT_ROWS = 256
 _HELD_OUT_COLS = 4  # of either kind, for each row
 _INFLUENCE_ROWS = 256
 _LIGHTEST = 10  # rows, or columns, that speak for those never drawn
+_MUCH_HEAVIER = 9.0  # than these in squared norm: then they do not
 
-# Fitted constant of the higher orders in the variance of the loss, as for drawn rows.
+# Constant of the higher orders in the variance of the loss, that of `_certificates.effective_directions`.
 _HIGHER_ORDERS = 0.08
 
 # Above this size of the small side, block Krylov replaces LAPACK's SVD; it stops when a block adds less energy than
@@ -247,25 +248,32 @@ def _held_out_errors(
     row_share = 1.0 - float(((norms[first_rows] / A.frobenius_norm) ** 2).sum())
     col_share = 1.0 - float((entries[:, first_cols] ** 2).sum(axis=1).mean())
     errors: Float64Array = np.asarray(terms.mean(axis=1), dtype=np.float64)
-    n_own = len(own)
     own_parts = (slice(None), slice(0, _HELD_OUT_COLS))
     ratios = ((unit - approximate)[own_parts] / unit[own_parts]) ** 2
-    unseen = min(max(row_share, 0.0), 3.0 / (len(rows) + len(fresh))) * _of_lightest(errors, fresh, lengths)
-    unseen += min(max(col_share, 0.0), 3.0 / (len(cols) + n_own)) * _of_lightest(
-        ratios.ravel(), own, law[own_parts].ravel()
-    )
+    m, n = A.shape
+    unseen = _unseen(row_share, m - len(first_rows), len(rows), errors, fresh, (lengths / A.frobenius_norm) ** 2)
+    unseen += _unseen(col_share, n - len(first_cols), len(cols), ratios.ravel(), own, law[own_parts].ravel())
     # A row apart from all that were drawn has coordinates of about k / c of its squared norm, by chance alone.
     return errors, unseen * (1.0 + 2.0 * coefficients.shape[1] / len(cols))
 
 
-def _of_lightest(errors: Float64Array, index: IntArray, sizes: Float64Array) -> float:
-    """Return the mean relative squared error, at most 1, of the lightest rows or columns drawn, and 1 of too few."""
-    distinct, first = np.unique(index, return_index=True)
-    if len(distinct) < _LIGHTEST:
-        return 1.0
-    lightest = distinct[np.argsort(sizes[first], kind="stable")[:_LIGHTEST]]
-    means = [float(errors[index == one].mean()) for one in lightest]
-    return min(float(np.mean(means)), 1.0)
+def _unseen(
+    share: float, count: int, n_draws: int, errors: Float64Array, fresh: IntArray, sizes: Float64Array
+) -> float:
+    """Return the squared error that `count` rows or columns, not among n_draws, may hide in their share of |A|_F^2.
+
+    They err as the lightest of the fresh ones, of which `sizes` are the shares, or, where too few distinct ones were
+    met or these are much heavier, wholly.
+    """
+    if count == 0:
+        return 0.0
+    most = min(max(share, 0.0), 3.0 / (n_draws + len(fresh)))
+    distinct, first = np.unique(fresh, return_index=True)
+    lightest = np.argsort(sizes[first], kind="stable")[:_LIGHTEST]
+    if len(lightest) < _LIGHTEST or float(sizes[first[lightest]].mean()) > _MUCH_HEAVIER * share / count:
+        return most
+    means = [float(errors[fresh == one].mean()) for one in distinct[lightest]]
+    return most * min(float(np.mean(means)), 1.0)
 
 
 def _most_missed(share: float, gap: float) -> float:

