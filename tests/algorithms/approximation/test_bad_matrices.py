@@ -246,3 +246,20 @@ def test_singular_values_of_the_method_fkv_never_exceed_all_of_the_matrix(make, 
     for seed in range(3):
         approx, _ = run(A, rank, "fkv", seed)
         assert np.linalg.norm(approx.singular_values) <= 1.01 * np.linalg.norm(A)
+
+
+@pytest.mark.parametrize("method", ["polished", "randomized", "exact", "auto"])
+@pytest.mark.parametrize("scale", [1e-42, 1e-38, 3e38])
+def test_entries_at_either_end_of_float32_are_certified_as_others_are(scale, method):
+    # At 1e-42 they have three digits left; at 3e38 |A|_F is 30 times what the type holds.
+    rng = np.random.default_rng(0)
+    plain = rng.standard_normal((600, 6)) * [3, 2, 1.5, 1, 0.8, 0.6] @ rng.standard_normal((6, 80))
+    plain += 0.3 * rng.standard_normal((600, 80))
+    A = (plain * (scale / np.abs(plain).max())).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        approx = qi.low_rank(A, 5, tolerance=0.05, method=method, rng=0)
+    wide = A.astype(np.float64) / scale
+    best = np.linalg.norm(np.linalg.svd(wide, compute_uv=False)[5:])
+    V = approx.components.astype(np.float64).T
+    assert np.linalg.norm(wide - wide @ V @ V.T) / best - 1.0 <= max(approx.excess.high, 1e-6) <= 0.05

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 import qinspired as qi
 from qinspired.algorithms.approximation import _passes
-from qinspired.algorithms.approximation._ritz import Ritz
+from qinspired.algorithms.approximation._after_one_pass import Losses, RowsOutside
+from qinspired.algorithms.approximation._ritz import Ritz, orthonormal
 
 RANK = 3
 
@@ -33,8 +34,10 @@ def test_a_normal_product_in_blocks_of_rows_is_that_of_the_whole_matrix(convert,
     monkeypatch.setattr(_passes, "_BLOCK_ENTRIES", 700)
     monkeypatch.setattr(_passes, "_GRAM_ROWS", 7)
     A, V = rng.standard_normal((53, 40)), basis(rng, 40, 4)
-    back, inner = _passes._normal_product(counted(convert(A)), V)
+    inside = np.empty(53)
+    back, inner = _passes._normal_product(counted(convert(A)), V, inside)
     moment = A.T @ A / np.linalg.norm(A) ** 2
+    np.testing.assert_allclose(inside, ((A @ V) ** 2).sum(axis=1) / np.linalg.norm(A) ** 2, atol=1e-14)
     np.testing.assert_allclose(back, moment @ V, atol=1e-14)
     np.testing.assert_allclose(inner, V.T @ moment @ V, atol=1e-14)
     assert back.flags.c_contiguous
@@ -80,7 +83,7 @@ def test_a_block_that_has_converged_still_makes_the_basis_orthonormal(dtype, rng
 def test_losses_of_a_geometric_sequence_of_energies_are_what_it_lacks():
     for ratio in (0.05, 0.1, 0.2):
         energies = [1.0 - 0.3 * ratio**i for i in range(3)]
-        losses = _passes._geometric_losses(energies)
+        losses = _passes._geometric_losses(energies, math.inf)
         assert losses.before == pytest.approx(0.3 * ratio**2)
         assert losses.before_high == pytest.approx(0.3 * (ratio - ratio**2) * ratio**0.5 / (1 - ratio**0.5))
         assert (losses.after, losses.after_high) == (losses.before, losses.before_high)
@@ -89,13 +92,13 @@ def test_losses_of_a_geometric_sequence_of_energies_are_what_it_lacks():
 @pytest.mark.parametrize(("ratio", "power"), [(0.2, 0.5), (0.35, 0.375), (0.5, 0.25), (0.8, 0.25)])
 def test_the_upper_end_takes_a_higher_root_of_a_ratio_that_is_near_to_one(ratio, power):
     root = ratio**power
-    losses = _passes._geometric_losses([0.0, 0.1, 0.1 + 0.1 * ratio])
+    losses = _passes._geometric_losses([0.0, 0.1, 0.1 + 0.1 * ratio], math.inf)
     assert losses.before == pytest.approx(0.1 * ratio * ratio / (1 - ratio))
     assert losses.before_high == pytest.approx(0.1 * ratio * root / (1 - root))
 
 
 def test_gains_that_do_not_fall_count_as_falling_by_a_hundredth():
-    losses = _passes._geometric_losses([0.0, 0.1, 0.3])
+    losses = _passes._geometric_losses([0.0, 0.1, 0.3], math.inf)
     assert losses.before == pytest.approx(0.2 * 0.99 / 0.01)
     assert losses.before < losses.before_high < math.inf
 
@@ -104,7 +107,20 @@ def test_gains_that_do_not_fall_count_as_falling_by_a_hundredth():
     "energies", [[0.5, 0.5, 0.5], [0.5, 0.4, 0.4], [0.5, 0.4, 0.6], [0.5, 0.6, 0.6], [0.5, 0.6, 0.5]]
 )
 def test_energies_that_gain_nothing_lack_nothing(energies):
-    assert _passes._geometric_losses(energies) == (0.0, 0.0, 0.0, 0.0)
+    assert _passes._geometric_losses(energies, math.inf) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_prediction_from_drawn_rows_raises_the_upper_end_up_to_three_times():
+    energies = [0.0, 0.1, 0.11]
+    alone = _passes._geometric_losses(energies, math.inf)
+    for predicted, factor in (
+        (0.1 * alone.after_high, 1.0),
+        (1.6 * alone.after_high, 2.0),
+        (9.0 * alone.after_high, 3.0),
+    ):
+        losses = _passes._geometric_losses(energies, predicted)
+        assert losses.after == alone.after
+        assert losses.after_high == pytest.approx(factor * alone.after_high)
 
 
 def test_the_losses_from_residuals_hold_the_truth_of_a_block_near_the_leading_one(rng):
@@ -153,10 +169,12 @@ def test_directions_lost_in_rounding_are_not_certified(rng):
 
 
 def test_a_rank_below_the_one_asked_for_leaves_as_many_components_as_asked(rng):
-    A = with_values(rng, (1500, 60), np.array([3.0, 2.0]))
-    approx = qi.low_rank(A, RANK, tolerance=0.05, method="polished", rng=0)
-    assert approx.components.shape == (RANK, 60)
-    np.testing.assert_allclose(approx.singular_values, [3.0, 2.0, 0.0], atol=1e-6)
+    for seed in range(60):  # rounding of the images passed for directions, of values up to 0.24, in 1 of 9
+        A = with_values(rng, (1500, 60), np.array([3.0, 2.0]))
+        for method in ("polished", "randomized"):
+            approx = qi.low_rank(A, RANK, tolerance=0.05, method=method, rng=seed)
+            assert approx.components.shape == (RANK, 60)
+            np.testing.assert_allclose(approx.singular_values, [3.0, 2.0, 0.0], atol=1e-6)
 
 
 def test_half_a_pass_is_enough_where_the_energies_tell_of_convergence(rng):
@@ -172,7 +190,7 @@ def test_half_a_pass_is_enough_where_the_energies_tell_of_convergence(rng):
 
 
 def test_a_block_that_lost_directions_is_not_predicted_from(rng, monkeypatch):
-    monkeypatch.setattr(_passes, "_predicted_losses", lambda *_: pytest.fail("called"))
+    monkeypatch.setattr(_passes, "predicted_losses", lambda *_: pytest.fail("called"))
     A = counted(with_values(rng, (400, 60), np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])))
     found = _passes._iterate(A, RANK, 0.01, basis(rng, 60, 11), 11, rng, 100, is_lawful=True)
     assert found.excess.high <= 1e-6
@@ -182,8 +200,8 @@ def test_a_block_that_lost_directions_is_not_predicted_from(rng, monkeypatch):
 def test_drawn_rows_too_few_for_the_width_are_no_start_to_predict_from(share, rng, monkeypatch):
     A = with_values(rng, (1500, 60), np.concatenate([[4.0, 3.0, 2.5], np.full(57, 0.15)]))
     predicted = []
-    plain = _passes._predicted_losses
-    monkeypatch.setattr(_passes, "_predicted_losses", lambda *given: predicted.append(1) or plain(*given))
+    plain = _passes.predicted_losses
+    monkeypatch.setattr(_passes, "predicted_losses", lambda *given: predicted.append(1) or plain(*given))
     # The start draws 104 rows or more for a width of 11, of which nearly all are distinct: some 8 times the width.
     monkeypatch.setattr(_passes, "_LEAST_START_ROWS", 8 * share)
     qi.low_rank(A, RANK, tolerance=0.05, method="polished", rng=0)
@@ -194,7 +212,7 @@ def test_a_start_of_one_row_drawn_again_and_again_is_not_predicted_from(rng, mon
     A = with_values(rng, (1500, 60), np.concatenate([[4.0, 3.0, 2.5], np.full(57, 0.15)]))
     A[7] *= 1e4
     predicted = []
-    monkeypatch.setattr(_passes, "_predicted_losses", lambda *_: predicted.append(1))
+    monkeypatch.setattr(_passes, "predicted_losses", lambda *_: predicted.append(1))
     qi.low_rank(A, RANK, tolerance=0.05, method="polished", rng=0)
     assert not predicted
 
@@ -202,8 +220,8 @@ def test_a_start_of_one_row_drawn_again_and_again_is_not_predicted_from(rng, mon
 def test_even_rows_are_a_start_to_predict_from(rng, monkeypatch):
     A = with_values(rng, (1500, 60), np.concatenate([[4.0, 3.0, 2.5], np.full(57, 0.15)]))
     predicted = []
-    plain = _passes._predicted_losses
-    monkeypatch.setattr(_passes, "_predicted_losses", lambda *given: predicted.append(1) or plain(*given))
+    plain = _passes.predicted_losses
+    monkeypatch.setattr(_passes, "predicted_losses", lambda *given: predicted.append(1) or plain(*given))
     approx = qi.low_rank(A, RANK, tolerance=0.05, method="polished", rng=0)
     assert predicted
     assert approx.stats.full_passes == 1
@@ -242,7 +260,7 @@ def test_the_losses_of_a_block_wider_than_the_rank_of_the_matrix_are_none():
 
 def test_rounding_widens_the_interval_of_the_error_and_the_upper_end_of_the_excess():
     rest, floor = 0.04, 0.01
-    error, excess = _passes._estimates(rest, _passes._Losses(0.0, 0.0, 0.0, 0.0), floor)
+    error, excess = _passes._estimates(rest, Losses(0.0, 0.0, 0.0, 0.0), floor)
     assert (error.value, error.low, error.high) == pytest.approx((0.2, math.sqrt(0.03), math.sqrt(0.05)))
     assert (excess.value, excess.high) == pytest.approx((0.0, math.sqrt(1.0 + 0.01 / 0.03) - 1.0))
 
@@ -251,18 +269,18 @@ def predictions(A, rank, seeds, monkeypatch):
     """Return the losses that are predicted after one pass from drawn rows, and the true ones, for each seed."""
     moment = A.T @ A / np.linalg.norm(A) ** 2
     best = np.linalg.eigvalsh(moment)[::-1][:rank].sum()
-    plain, found = _passes._predicted_losses, []
+    plain, found = _passes.predicted_losses, []
 
-    def record(matrix, V, *given):
-        losses = plain(matrix, V, *given)[-1]
-        top = V[:, :rank]
+    def record(rows, pairs, *given):
+        losses = plain(rows, pairs, *given)[-1]
+        top = orthonormal(pairs.vectors)[:, :rank]
         found.append((losses.after, losses.after_high, best - np.trace(top.T @ moment @ top)))
-        return (_passes._Losses(0.0, 0.0, 0.0, 0.0),)
+        return (Losses(0.0, 0.0, 0.0, 0.0),)
 
-    monkeypatch.setattr(_passes, "_predicted_losses", record)
+    monkeypatch.setattr(_passes, "predicted_losses", record)
     for seed in range(seeds):
         qi.low_rank(A, rank, tolerance=0.1, method="polished", rng=seed)
-    assert len(found) == seeds
+    assert len(found) >= 0.8 * seeds  # of some starts a direction is seen to be missed
     return np.array(found).T
 
 
@@ -330,3 +348,60 @@ def test_a_long_row_orthogonal_to_all_others_is_found_though_none_drew_it(dtype,
         approx = qi.low_rank(A, RANK, tolerance=0.02, method="polished", rng=seed)
         V = approx.components.T.astype(np.float64)
         assert np.linalg.norm(A - A @ V @ V.T) / best - 1.0 <= approx.excess.high <= 0.02
+
+
+# Directions that only short rows have, of which the start drew none.
+
+
+def with_short_rows(few, share, m=3000, n=120):
+    """Rows of four directions and noise, and `few` short ones along a direction of their own."""
+    rng = np.random.default_rng(0)
+    V = basis(rng, n, 5)
+    A = rng.standard_normal((m, 4)) * [1.0, 0.8, 0.6, 0.5] @ V[:, :4].T
+    noise = rng.standard_normal((m, n))
+    noise -= np.outer(noise @ V[:, 4], V[:, 4])
+    A = 0.95 * A / np.linalg.norm(A) + 0.3 * noise / np.linalg.norm(noise)
+    A[:few] = math.sqrt(share / few) * V[:, 4]
+    return A, V[:, 4]
+
+
+def test_rows_outside_a_block_estimate_the_moment_beyond_it(rng):
+    A, _ = with_short_rows(100, 0.02)
+    V = np.linalg.svd(A, full_matrices=False)[2][:4].T
+    whole = np.linalg.norm(A) ** 2
+    inside = ((A @ V) ** 2).sum(axis=1) / whole
+    rest = A - A @ V @ V.T
+    true = np.linalg.norm(rest @ rest.T) ** 2 / whole**2
+    found = []
+    for seed in range(40):
+        rows = RowsOutside(counted(A), inside, V, 0.01, np.random.default_rng(seed))
+        found.append((np.diag(rows.outside).mean(), (rows.second).mean()))
+    trace, second = np.array(found).T
+    for values, truth in ((trace, np.linalg.norm(rest) ** 2 / whole), (second, true)):
+        assert abs(values.mean() - truth) < 5.0 * values.std(ddof=1) / math.sqrt(len(values))
+        assert abs(values.mean() - truth) < 0.1 * truth
+
+
+def test_a_direction_that_short_rows_share_is_found_by_what_the_first_pass_leaves(monkeypatch):
+    # 40 rows with 2 % of |A|_F^2: without these rows 9 of 20 starts were certified to 1 % at up to 11 %.
+    A, direction = with_short_rows(40, 0.02)
+    best = np.linalg.norm(np.linalg.svd(A, compute_uv=False)[5:])
+    # a start of so few rows that most draw none of the 40
+    monkeypatch.setattr(_passes, "_MOST_START_ROWS", 100)
+    for seed in range(20):
+        approx = qi.low_rank(A, 5, tolerance=0.01, method="polished", rng=seed)
+        excess = np.linalg.norm(A - approx.project(A)) / best - 1.0
+        assert excess <= 0.01
+        assert np.linalg.norm(approx.components @ direction) > 0.9
+
+
+def test_nothing_is_missed_where_the_block_holds_all_leading_directions():
+    A, _ = with_short_rows(1, 1e-6)
+    whole = np.linalg.norm(A) ** 2
+    _, values, right = np.linalg.svd(A, full_matrices=False)
+    V = np.ascontiguousarray(right[:8].T)
+    inside = ((A @ V) ** 2).sum(axis=1) / whole
+    pairs = Ritz(V, values[:8] ** 2 / whole)
+    for seed in range(20):
+        rows = RowsOutside(counted(A), inside, V, 0.01, np.random.default_rng(seed))
+        assert rows.missed(V, pairs, 4) is None
