@@ -8,9 +8,7 @@ from qinspired.algorithms._estimates import (
     estimate_norm,
     estimate_trace,
 )
-from qinspired.algorithms._least_squares import least_squares
 from qinspired.algorithms._results import Cost, ErrorEstimate
-from qinspired.algorithms._solution import LeastSquaresSolution
 from qinspired.algorithms._sum_estimate import Estimate
 from qinspired.algorithms.approximation._approximation import LowRankApproximation
 from qinspired.algorithms.approximation._implicit_approximation import ImplicitApproximation
@@ -19,6 +17,8 @@ from qinspired.algorithms.cholesky._result import CholeskyApproximation
 from qinspired.algorithms.cholesky._rp_cholesky import rp_cholesky
 from qinspired.algorithms.functions._matrix_function import matrix_function
 from qinspired.algorithms.functions._result import MatrixFunction
+from qinspired.algorithms.regression._least_squares import least_squares
+from qinspired.algorithms.regression._solution import LeastSquaresSolution
 from qinspired.algorithms.selection._columns import ColumnSubset, select_columns
 from qinspired.algorithms.selection._cur import CURDecomposition, cur
 from qinspired.algorithms.selection._rows import RowSubset, select_rows

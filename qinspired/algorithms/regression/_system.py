@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qinspired.algorithms._gather import gather_rows
-from qinspired.algorithms._normal_equations import PRIMAL_COLUMNS, moment
+from qinspired.algorithms.regression._normal_equations import PRIMAL_COLUMNS, moment
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array

@@ -153,8 +153,8 @@ def test_the_published_linear_example_is_solved_to_rounding_from_drawn_rows(data
 
 
 def test_a_large_sparse_system_with_many_columns_is_solved_by_lsqr(rng, monkeypatch):
-    monkeypatch.setattr("qinspired.algorithms._normal_equations.PRIMAL_COLUMNS", 10)
-    monkeypatch.setattr("qinspired.algorithms._normal_equations._DENSE_CELLS", 10)
+    monkeypatch.setattr("qinspired.algorithms.regression._normal_equations.PRIMAL_COLUMNS", 10)
+    monkeypatch.setattr("qinspired.algorithms.regression._normal_equations._DENSE_CELLS", 10)
     A = sp.random_array((300, 40), density=0.2, rng=rng, format="csr")
     b = rng.standard_normal(300)
     solution = qi.least_squares(A, b, ridge=0.5, method="exact")
@@ -237,7 +237,7 @@ def test_an_all_zero_matrix_is_refused():
 
 
 def test_more_columns_than_moments_allow_are_refused_by_the_sampling_methods(rng, monkeypatch):
-    monkeypatch.setattr("qinspired.algorithms._least_squares.PRIMAL_COLUMNS", 10)
+    monkeypatch.setattr("qinspired.algorithms.regression._least_squares.PRIMAL_COLUMNS", 10)
     with pytest.raises(ValueError, match="at most 10 columns; got 20"):
         qi.least_squares(rng.standard_normal((300, 20)), np.ones(300), method="rows")
 

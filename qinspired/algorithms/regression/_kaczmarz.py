@@ -10,7 +10,7 @@ from qinspired.kernels import csr_kaczmarz_chains, dense_kaczmarz_chains
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, IntArray
-    from qinspired.algorithms._system import System
+    from qinspired.algorithms.regression._system import System
 
 __all__ = ["Chains"]
 

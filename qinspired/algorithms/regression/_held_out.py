@@ -13,7 +13,7 @@ from qinspired.algorithms._results import ErrorEstimate
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array
-    from qinspired.algorithms._system import System
+    from qinspired.algorithms.regression._system import System
 
 __all__ = ["HeldOut", "Solved"]
 

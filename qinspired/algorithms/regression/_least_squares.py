@@ -14,16 +14,16 @@ from qinspired._threads import small_products
 from qinspired._validation import check_fraction, check_nonnegative, check_vector
 from qinspired.access import SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._certificates import effective_directions, loss_interval
-from qinspired.algorithms._held_out import HeldOut, Solved
-from qinspired.algorithms._kaczmarz import Chains
-from qinspired.algorithms._normal_equations import (
+from qinspired.algorithms._results import CostMeter, ErrorEstimate
+from qinspired.algorithms.regression._held_out import HeldOut, Solved
+from qinspired.algorithms.regression._kaczmarz import Chains
+from qinspired.algorithms.regression._normal_equations import (
     PRIMAL_COLUMNS,
     SymmetricSolver,
     exact_least_squares,
 )
-from qinspired.algorithms._results import CostMeter, ErrorEstimate
-from qinspired.algorithms._solution import LeastSquaresSolution
-from qinspired.algorithms._system import Draw, System
+from qinspired.algorithms.regression._solution import LeastSquaresSolution
+from qinspired.algorithms.regression._system import Draw, System
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Least squares: from drawn rows, by Kaczmarz iterations, from all rows, each with its certificate."""
