@@ -184,6 +184,11 @@ class UniformRows:
             )
         return rows, norms, counts
 
+    def rows(self, n_draws: int, rng: np.random.Generator) -> IntArray:
+        """Return drawn rows, repeats next to one another, that were seen to be finite and even."""
+        rows, _, counts = self._drawn(n_draws, rng)
+        return np.repeat(rows, counts)
+
     def _norms(self, rows: IntArray) -> Float64Array:
         """Return norms from the rows themselves; the first entry that is not finite is told."""
         norms = np.empty(len(rows))

@@ -37,23 +37,24 @@ class Solved:
 
 
 class HeldOut:
-    """Rows drawn afresh, a third each by |a_i|^2, by b_i^2 and uniformly, which no solution uses.
+    """Rows drawn afresh, a third each by the law of the problem, by b_i^2 and uniformly, which no solution uses.
 
-    Of the terms of |A x - b|^2, the first two bound each by 6 (|A|_F^2 |x|^2 + |b|^2); the third keeps noise of one
-    size on small rows from dominating the mean (coverage 87 % without it, row norms log-normal).
+    Of the terms of |A x - b|^2, draws by squared norm and by b_i^2 bound each by 6 (|A|_F^2 |x|^2 + |b|^2); the third
+    keeps noise of one size on small rows from dominating the mean (coverage 87 % without it, row norms log-normal).
     """
 
     def __init__(self, system: System) -> None:
         squares = np.cumsum(system.b**2)
         share = _HELD_OUT_ROWS // 3
-        by_row = system.A.sample_rows(share, system.rng)
+        by_row, _ = system.law.draw(share, system.rng)
         by_target = np.searchsorted(squares, system.rng.random(share) * squares[-1], side="right")
         evenly = system.rng.integers(0, system.m, share)
         rows = np.concatenate([by_row, np.minimum(by_target, system.m - 1), evenly])
         self._block = system.A.rows(rows)
         self._targets = system.b[rows]
-        self._norms = system.A.row_norms(rows) / system.norm
-        self._chances = (self._norms**2 + self._targets**2 / squares[-1] + 1.0 / system.m) / 3.0
+        by_law = system.law.chances(rows)
+        self._can_be_drawn = by_law > 0.0
+        self._chances = (by_law + self._targets**2 / squares[-1] + 1.0 / system.m) / 3.0
         self._length_sq = float(squares[-1])
 
     def _squares(self, x: Float64Array) -> Float64Array:
@@ -71,7 +72,7 @@ class HeldOut:
         drawn afresh is an estimate of |A (x - x*)|^2 too: too noisy to certify, enough to refute.
         """
         # A zero row has a residual that no x explains and that is never drawn by its norm.
-        terms = np.where(self._norms > 0.0, self._squares(x) / self._chances, 0.0)
+        terms = np.where(self._can_be_drawn, self._squares(x) / self._chances, 0.0)
         excess = float(terms.mean()) - solved.noise
         doubt = float(terms.std(ddof=1)) / math.sqrt(len(terms))
         doubt = math.hypot(doubt, solved.noise_deviation)

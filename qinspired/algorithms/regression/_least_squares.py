@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,54 +10,36 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._threads import small_products
 from qinspired._validation import check_fraction, check_nonnegative, check_vector
-from qinspired.access import SampleQueryMatrix, as_sq_matrix, has_access
-from qinspired.algorithms._certificates import effective_directions, loss_interval
+from qinspired.access import DenseMatrix, SampleQueryMatrix, as_sq_matrix, base_of, has_access
 from qinspired.algorithms._results import CostMeter, ErrorEstimate
-from qinspired.algorithms.regression._held_out import HeldOut, Solved
-from qinspired.algorithms.regression._kaczmarz import Chains
+from qinspired.algorithms.approximation._row_laws import UnevenRowsError
+from qinspired.algorithms.regression._drawn_rows import Answer, from_drawn_rows
 from qinspired.algorithms.regression._normal_equations import (
-    PRIMAL_COLUMNS,
-    SymmetricSolver,
     exact_least_squares,
 )
+from qinspired.algorithms.regression._row_laws import EvenRows, RowsByNorm
 from qinspired.algorithms.regression._solution import LeastSquaresSolution
-from qinspired.algorithms.regression._system import Draw, System
+from qinspired.algorithms.regression._system import System
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, RNGLike
+    from qinspired.access import CountingMatrix
 
 __all__ = ["least_squares"]
 
 _METHODS = ("auto", "rows", "kaczmarz", "exact")
 
 
-# Relative variance of the error's square over that of its estimate, times the degrees of freedom. Normal scores would
-# give 2 + 2 / 15; with that the interval covered 90 to 95 % (stopping favours low estimates).
-_SCORE_SPREAD = 2.3
-
-
-# Rows whose influences tell how many directions the error has: at least so many, more where n is small.
-_INFLUENCE_ROWS = 64
-_INFLUENCE_WORK = 2e7
-
-_MARGIN = 1.06
-
-# A tail-averaged Kaczmarz run needs about 3 times the rows of a solve for the same error: 2.93 at noise 0.1 and 1 %,
-# 2.97 at noise 1 and 5 % (200,000 x 500, column scales 5 to 1).
-_KACZMARZ_STEPS_PER_ROW = 3.0
-
-
-# Relative variance of the squared distance of two chains times the degrees of freedom. Independent directions of equal
-# weight would give 4; the slow ones weigh more, and with 4 the interval covered 88 to 96 % instead of 95 %.
-_CHAIN_SPREAD = 5.5
-
-# A Kaczmarz run ends after as many steps as this many passes over A.
-_MOST_SWEEPS = 4
-
-
 def least_squares(
-    A: Any, b: Any, *, ridge: float = 0.0, tolerance: float = 0.01, method: str = "auto", rng: RNGLike = None
+    A: Any,
+    b: Any,
+    *,
+    ridge: float = 0.0,
+    tolerance: float = 0.01,
+    method: str = "auto",
+    start: str = "index",
+    rng: RNGLike = None,
 ) -> LeastSquaresSolution:
     """Minimiser of |A x - b|^2 + ridge |x|^2, within a tolerance of the exact one in prediction and certified.
 
@@ -78,6 +58,10 @@ def least_squares(
         "rows" solves from drawn rows; "kaczmarz" averages the tail of a randomized Kaczmarz iteration started there;
         "exact" uses all rows. "auto" takes the one it predicts to be fastest, after a first draw that tells the
         noise. With a method pinned by name, a tolerance that is not certified raises a warning.
+    start : {"index", "uniform"}, default="index"
+        "uniform" answers from uniformly drawn rows without the index pass where it can: for a dense array of float32
+        or float64, rows of even norms, and a certificate that meets the tolerance. If not, the index is made after
+        all, and `status` says why.
     rng : int, Generator, SeedSequence or None
         Source of the randomness.
 
@@ -132,187 +116,82 @@ def least_squares(
         raise ValueError(f"`method` must be one of {', '.join(_METHODS)}; got {method!r}.")
     tolerance = check_fraction(tolerance, "tolerance")
     ridge = check_nonnegative(ridge, "ridge")
+    if start not in ("index", "uniform"):
+        raise ValueError(f"`start` must be 'index' or 'uniform'; got {start!r}.")
+    if start == "uniform" and method not in ("auto", "rows"):
+        raise ValueError(f"`start` must be 'index' for method {method!r}; 'uniform' goes with 'auto' and 'rows'.")
     built_index = not has_access(A)
-    matrix = as_sq_matrix(A)
+    matrix = as_sq_matrix(A, index="later" if start == "uniform" else "now")
     m, n = matrix.shape
     target = check_vector(b, m, "b")
     generator = as_generator(rng)
+    meter = CostMeter(matrix, built_index=built_index)
+    size = float(np.abs(target).max())
+    scaled = target / size if size else target
+    note = ""
+    if start == "uniform" and size:
+        answer, note = _without_index(meter.matrix, scaled, ridge, tolerance, method, generator)
+        if answer is not None:
+            return _result(answer, size, note, meter, matrix)
     if matrix.frobenius_norm == 0.0:
         raise ZeroMassError(
             "`A` must have a non-zero entry: every x solves a system with the zero matrix equally well."
         )
-    meter = CostMeter(matrix, built_index=built_index)
-    size = float(np.abs(target).max())
     if size == 0.0:
         zero = ErrorEstimate(0.0, 0.0, 0.0, 1.0)
         return LeastSquaresSolution(np.zeros(n), zero, zero, "exact", "b is zero", meter.read(), matrix)
-    system = System(meter.matrix, target / size, ridge, generator)
+    system = System(meter.matrix, scaled, ridge, RowsByNorm(meter.matrix), generator)
     if method == "exact" or (method == "auto" and not system.worth_sampling()):
         status = "" if method == "exact" else "predicted to be the fastest on this matrix: "
-        return _exact(system, size, status, tolerance, meter, matrix)
+        return _exact(system, size, note + status, tolerance, meter, matrix)
     with small_products(n):
-        answer, status = _from_drawn_rows(system, tolerance, method)
+        answer, status = from_drawn_rows(system, tolerance, method)
     if answer is None:
-        return _exact(system, size, status, tolerance, meter, matrix)
+        return _exact(system, size, note + status, tolerance, meter, matrix)
     if answer.error.high > tolerance:
         status = (
             f"the certificate shows {answer.error.high:.3g}, above the tolerance {tolerance:g}, after {status}; "
             "use method='auto' or a larger tolerance"
         )
-        warnings.warn(f"least_squares(method={method!r}): {status}.", ToleranceNotMetWarning, stacklevel=2)
+        warnings.warn(f"least_squares(method={method!r}): {note}{status}.", ToleranceNotMetWarning, stacklevel=2)
     else:
         status = f"the certificate meets the tolerance {tolerance:g} with {status}"
+    return _result(answer, size, note + status, meter, matrix)
+
+
+def _without_index(
+    A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float, method: str, rng: np.random.Generator
+) -> tuple[Answer | None, str]:
+    """Return what uniform rows give and how, or nothing and the reason."""
+    base = base_of(A)
+    if not isinstance(base, DenseMatrix):
+        return None, "only a dense array of float32 or float64 is started on without an index; "
+    if base.has_index:
+        return None, "the matrix has an index, which was used; "
+    try:
+        system = System(A, b, ridge, EvenRows(A, rng), rng)
+        if not system.worth_sampling():
+            return None, "too few rows for a start without an index; "
+        with small_products(system.n):
+            answer, done = from_drawn_rows(system, tolerance, method, with_steps=False)
+    except UnevenRowsError as error:
+        return None, f"{error}, so that the index was built; "
+    if answer is None:
+        return None, done
+    if answer.error.high > tolerance:
+        return None, f"{done}, drawn uniformly, gave {answer.error.high:.3g}, so that the index was built; "
+    return answer, (
+        f"started without an index: the certificate meets the tolerance {tolerance:g} with {done}; "
+        "rows unlike any that was read or probed would go unseen"
+    )
+
+
+def _result(
+    answer: Answer, size: float, status: str, meter: CostMeter, matrix: SampleQueryMatrix
+) -> LeastSquaresSolution:
     return LeastSquaresSolution(
         _unscaled(answer.x, size), answer.residual, answer.error, answer.method, status, meter.read(), matrix
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    x: Float64Array
-    error: ErrorEstimate
-    residual: ErrorEstimate
-    method: str
-
-
-def _from_drawn_rows(system: System, tolerance: float, method: str) -> tuple[_Answer | None, str]:
-    """Draw and solve until certified; None with the reason where all rows are the better way."""
-    if system.n > PRIMAL_COLUMNS:
-        raise ValueError(
-            f"`method` = {method!r} forms n x n moments and needs at most {PRIMAL_COLUMNS} columns; got {system.n}. "
-            "Use method='exact'."
-        )
-    draw = Draw(system)
-    limit = max(system.m // 2, 2 * system.first_draw())
-    wanted = system.first_draw()
-    held_out = HeldOut(system)
-    while True:
-        draw.grow_to(wanted)
-        solved = _solve(system, draw)
-        done = f"{wanted} drawn rows"
-        if method == "kaczmarz" and solved.error.high > tolerance:
-            return _kaczmarz(system, solved, held_out, tolerance)
-        error = held_out.confirm(solved, solved.x, solved.error)
-        if error.high <= tolerance or (method != "auto" and wanted >= limit):
-            return _Answer(solved.x, error, held_out.residual(solved.x), "rows"), done
-        # The squared error falls as 1 / (s - degrees of freedom), and the interval narrows to its limit.
-        reach = max(_MARGIN * _upper_end(solved, 2.5), error.value)
-        needed = solved.degrees + (wanted - solved.degrees) * max(min(reach / tolerance, 1e6), 1.1) ** 2
-        if method == "auto":
-            steps = _KACZMARZ_STEPS_PER_ROW * needed
-            by_rows = system.seconds_of_rows(needed - wanted) if needed <= limit else math.inf
-            by_steps = system.seconds_of_kaczmarz(steps) if steps <= _MOST_SWEEPS * system.m else math.inf
-            if min(by_rows, by_steps) > 0.8 * system.seconds_of_exact():
-                return None, f"a first draw of {wanted} rows predicted {needed:.3g} for the tolerance: "
-            if by_steps < by_rows:
-                answer, told = _kaczmarz(system, solved, held_out, tolerance)
-                if answer.error.high <= tolerance:
-                    return answer, told
-                return None, f"{told} gave {answer.error.high:.3g}: "
-        wanted = math.ceil(min(needed, limit, 8.0 * wanted))
-
-
-def _solve(system: System, draw: Draw) -> Solved:
-    """Solve from all drawn rows; groups of them judge the solution.
-
-    At the joint solution the scores g_c of the groups sum to the penalty's gradient; each is how far its group would
-    pull the solution, to first order H^-1 g_c for the joint Hessian H. The pulls are independent, so that the sum of
-    their squares in the metric of H is the expected squared error of the joint solution.
-    """
-    penalty = system.penalty
-    n_draws = draw.n_draws
-    solver = SymmetricSolver(draw.gram + n_draws * penalty * np.eye(system.n) if penalty else draw.gram)
-    x = solver.solve(draw.rhs)
-    scores = draw.scores(x)
-    scores -= scores.mean(axis=0)
-    pulls = solver.solve(scores.T)
-    degrees = _degrees_of_freedom(system, solver, draw.gram)
-    directions = _directions(draw, solver, x)
-    # Residuals of fitted rows are too small: the expected sum is noise^2 d (1 - 1 / groups - d / s) for d degrees of
-    # freedom and s draws, and the error to be estimated noise^2 (d / s) / (1 - d / s).
-    fraction = min(degrees / n_draws, 0.9)
-    share = max(1.0 - 1.0 / len(scores) - fraction, 0.05)
-    # With H = gram + n_draws penalty, the products with the gram matrix cost nothing more.
-    loss = float((pulls * scores.T).sum()) / n_draws - penalty * float((pulls**2).sum())
-    loss = max(loss, 0.0) / share / (1.0 - fraction)
-    squares = draw.squares(x)
-    fitted = float(x @ draw.rhs) / n_draws - penalty * float(x @ x)
-    relative_variance = _SCORE_SPREAD / directions + 2.0 / n_draws + 2.0 * fraction / n_draws
-    half = 2.0 * pulls[:, : len(scores) // 2].sum(axis=1)
-    return Solved(
-        x / system.norm,
-        np.array([x + half, x - half]) / system.norm,
-        _prediction_error(loss, fitted, relative_variance, directions),
-        degrees,
-        directions,
-        draw.gram / n_draws,
-        n_draws,
-        fitted,
-        float(squares.mean()) / (1.0 - fraction),
-        float(squares.std()) / math.sqrt(n_draws) / (1.0 - fraction),
-    )
-
-
-def _upper_end(solved: Solved, spread: float) -> float:
-    """Return the upper end that the interval of a larger sample would have around this error."""
-    return solved.error.value * math.sqrt(loss_interval(1.0, spread / solved.directions, solved.directions)[1])
-
-
-def _degrees_of_freedom(system: System, solver: SymmetricSolver, gram: Float64Array) -> float:
-    """Return tr (gram + penalty)^-1 gram, from a few random probes."""
-    if system.ridge == 0.0 and not solver.singular:
-        return float(system.n)
-    probes = np.sign(np.random.default_rng(0).standard_normal((system.n, min(system.n, 16))))
-    trace = float(np.sum(probes * solver.solve(gram @ probes))) / probes.shape[1]
-    return float(np.clip(trace, 1.0, system.n))
-
-
-def _directions(draw: Draw, solver: SymmetricSolver, x: Float64Array) -> float:
-    """Return the effective number of squares that the error sums, from the influences r_s H^-1 u_s of some rows.
-
-    It is n for rows of equal leverage, and falls where a drawn outlier pulls far more than the rest: of 20 draws of
-    1,024 rows of the diamonds data, 24 columns, the least is 1.1 and the median 24.
-    """
-    block, targets = draw.blocks[0]
-    count = int(min(len(targets), max(_INFLUENCE_ROWS, _INFLUENCE_WORK / len(x) ** 2)))
-    rows = np.asarray(block[:count] if isinstance(block, np.ndarray) else block[:count].toarray())
-    residuals = targets[:count] - rows @ x
-    pulls = solver.solve(np.ascontiguousarray(rows.T))
-    sizes = residuals**2 * np.einsum("ij,ji->i", rows, pulls)
-    few = min(count, 4 * _INFLUENCE_ROWS)
-    influence = np.outer(residuals[:few], residuals[:few]) * (rows[:few] @ pulls[:, :few])
-    return min(effective_directions(influence, draw.n_draws, sizes), 1.0 * len(x))
-
-
-def _prediction_error(loss: float, fitted: float, relative_variance: float, directions: float) -> ErrorEstimate:
-    if fitted <= 0.0:
-        return ErrorEstimate(1.0, 0.0, math.inf)
-    low, high = loss_interval(loss, relative_variance, directions)
-    return ErrorEstimate(math.sqrt(loss / fitted), math.sqrt(low / fitted), math.sqrt(high / fitted))
-
-
-def _kaczmarz(system: System, solved: Solved, held_out: HeldOut, tolerance: float) -> tuple[_Answer, str]:
-    """Run two chains of tail-averaged Kaczmarz from the two parents, doubling until certified or dear."""
-    decay = 1.0 / (1.0 + system.penalty)
-    limit = _MOST_SWEEPS * system.m
-    reach = _MARGIN * _upper_end(solved, _CHAIN_SPREAD)
-    wanted = math.ceil(
-        _KACZMARZ_STEPS_PER_ROW * (solved.n_draws - solved.degrees) * max(min(reach / tolerance, 1e6), 1.0) ** 2
-    )
-    chains = Chains(system, solved.parents, decay)
-    while True:
-        wanted = min(wanted, limit)
-        chains.run_to(wanted)
-        one, two = chains.averages()
-        x = (one + two) / 2.0
-        gap = (one - two) * system.norm / 2.0
-        loss = float(gap @ solved.gram @ gap)
-        fitted = float(x @ solved.gram @ x) * system.norm**2
-        error = _prediction_error(loss, fitted, _CHAIN_SPREAD / solved.directions + 8.0 / wanted, solved.directions)
-        if error.high <= tolerance or wanted >= limit:
-            error = held_out.confirm(solved, x, error)
-            return _Answer(x, error, held_out.residual(x), "kaczmarz"), f"{wanted} Kaczmarz steps"
-        wanted = math.ceil(wanted * min(max((_MARGIN * error.high / tolerance) ** 2, 1.5), 4.0))
 
 
 def _unscaled(x: Float64Array, size: float) -> Float64Array:

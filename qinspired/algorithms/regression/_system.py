@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qinspired.algorithms._gather import gather_rows
+from qinspired.algorithms._gather import squares_are_safe, unit_rows
 from qinspired.algorithms.regression._normal_equations import PRIMAL_COLUMNS, moment
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array
     from qinspired.access import CountingMatrix
+    from qinspired.algorithms.regression._row_laws import RowLaw
 
 __all__ = ["Draw", "System"]
 
@@ -36,10 +37,10 @@ _SAMPLING_OVERHEAD = 3e-3
 class System:
     """The scaled problem: b with largest entry 1, and the costs of the ways to solve it."""
 
-    def __init__(self, A: CountingMatrix, b: Float64Array, ridge: float, rng: np.random.Generator) -> None:
-        self.A, self.b, self.ridge, self.rng = A, b, ridge, rng
+    def __init__(self, A: CountingMatrix, b: Float64Array, ridge: float, law: RowLaw, rng: np.random.Generator) -> None:
+        self.A, self.b, self.ridge, self.law, self.rng = A, b, ridge, law, rng
         self.m, self.n = A.shape
-        self.norm = A.frobenius_norm
+        self.norm = law.norm
         # ridge / |A|_F^2, without the square that could overflow
         root = math.sqrt(ridge) / self.norm
         self.penalty = min(root * root, 1e300)
@@ -79,7 +80,10 @@ class System:
 
 
 class Draw:
-    """Drawn rows as unit rows u_s = a_i / |a_i| with targets b_i |A|_F / |a_i|, and their moments."""
+    """Drawn rows over their scales, u_s = a_i / s_i with targets b_i |A|_F / s_i, and their moments.
+
+    Drawn by squared norm they are unit rows.
+    """
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -91,14 +95,15 @@ class Draw:
     def grow_to(self, n_draws: int) -> None:
         """Draw more rows."""
         system = self._system
-        rows = system.A.sample_rows(n_draws - self.n_draws, system.rng)
-        block, norms = gather_rows(system.A, rows)
-        block = block.astype(np.float64, copy=False)
-        if isinstance(block, np.ndarray):
-            block /= norms[:, None]
+        rows, scales = system.law.draw(n_draws - self.n_draws, system.rng)
+        block = system.A.rows(rows).astype(np.float64, copy=False)
+        if not squares_are_safe(scales, block.dtype):
+            block = unit_rows(block, scales).astype(np.float64, copy=False)
+        elif isinstance(block, np.ndarray):
+            block /= scales[:, None]
         else:
-            block.data /= np.repeat(norms, np.diff(block.indptr))
-        targets = system.b[rows] / (system.A.row_norms(rows) / system.norm)
+            block.data /= np.repeat(scales, np.diff(block.indptr))
+        targets = system.b[rows] / (scales / system.norm)
         self.blocks.append((block, targets))
         self.gram += moment(block)
         self.rhs += block.T @ targets

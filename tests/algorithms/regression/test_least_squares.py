@@ -237,7 +237,7 @@ def test_an_all_zero_matrix_is_refused():
 
 
 def test_more_columns_than_moments_allow_are_refused_by_the_sampling_methods(rng, monkeypatch):
-    monkeypatch.setattr("qinspired.algorithms.regression._least_squares.PRIMAL_COLUMNS", 10)
+    monkeypatch.setattr("qinspired.algorithms.regression._drawn_rows.PRIMAL_COLUMNS", 10)
     with pytest.raises(ValueError, match="at most 10 columns; got 20"):
         qi.least_squares(rng.standard_normal((300, 20)), np.ones(300), method="rows")
 
