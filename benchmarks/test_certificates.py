@@ -181,7 +181,7 @@ def test_coverage_of_low_rank(benchmark, report, tiny, method, name, tolerance):
     )
 
 
-@pytest.mark.parametrize("method", ["rows", "kaczmarz"])
+@pytest.mark.parametrize("method", ["rows", "kaczmarz", "uniform start"])
 @pytest.mark.parametrize("skew", [0.0, 0.8], ids=["even rows", "row-skewed"])
 @pytest.mark.parametrize("n", [8, 40, 120])
 def test_coverage_of_least_squares(benchmark, report, tiny, n, skew, method):
@@ -195,13 +195,14 @@ def test_coverage_of_least_squares(benchmark, report, tiny, n, skew, method):
     length = np.sqrt(exact @ moment @ exact)
     indexed = qi.as_sq_matrix(A)
     seeds = n_seeds(tiny)
+    matrix, options = (A, {"method": "rows", "start": "uniform"}) if " " in method else (indexed, {"method": method})
 
     def run():
         hits, kept = np.zeros(2), 0
         for seed in range(seeds):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ToleranceNotMetWarning)
-                answer = qi.least_squares(indexed, b, tolerance=0.05, method=method, rng=seed)
+                answer = qi.least_squares(matrix, b, tolerance=0.05, rng=seed, **options)
             gap = answer.x - exact
             error = np.sqrt(gap @ moment @ gap) / length
             residual = np.linalg.norm(A @ answer.x - b) / np.linalg.norm(b)
@@ -212,6 +213,6 @@ def test_coverage_of_least_squares(benchmark, report, tiny, n, skew, method):
     (residual, error), kept = benchmark.pedantic(run, rounds=1)
     benchmark.extra_info.update(coverage_residual=residual, coverage_error=error, promise_kept=kept)
     report(
-        f"coverage least_squares {method:8s} n={n:3d} row skew {skew}: residual {residual:.1%}, error {error:.1%}; "
+        f"coverage least_squares {method:13s} n={n:3d} row skew {skew}: residual {residual:.1%}, error {error:.1%}; "
         f"promise kept {kept:.1%} of {seeds} seeds"
     )

@@ -24,6 +24,9 @@ __all__ = ["Answer", "from_drawn_rows"]
 # give 2 + 2 / 15; with that the interval covered 90 to 95 % (stopping favours low estimates).
 _SCORE_SPREAD = 2.3
 
+# A squared residual below this share of the fit may be the rounding of the solve, on which all groups agree: scores
+# showed a fourth of it for condition numbers from 1 to 1e12. It bounds the error of a consistent system.
+_ROUNDING = 1e-12
 
 # Rows whose influences tell how many directions the error has: at least so many, more where n is small.
 _INFLUENCE_ROWS = 64
@@ -112,7 +115,9 @@ def _solve(system: System, draw: Draw) -> Solved:
     scores -= scores.mean(axis=0)
     pulls = solver.solve(scores.T)
     degrees = _degrees_of_freedom(system, solver, draw.gram)
-    directions = _directions(draw, solver, x)
+    squares = draw.squares(x)
+    rows_that_matter = _rows_that_matter(squares)
+    directions = min(_directions(draw, solver, x), rows_that_matter)
     # Residuals of fitted rows are too small: the expected sum is noise^2 d (1 - 1 / groups - d / s) for d degrees of
     # freedom and s draws, and the error to be estimated noise^2 (d / s) / (1 - d / s).
     fraction = min(degrees / n_draws, 0.9)
@@ -120,9 +125,10 @@ def _solve(system: System, draw: Draw) -> Solved:
     # With H = gram + n_draws penalty, the products with the gram matrix cost nothing more.
     loss = float((pulls * scores.T).sum()) / n_draws - penalty * float((pulls**2).sum())
     loss = max(loss, 0.0) / share / (1.0 - fraction)
-    squares = draw.squares(x)
     fitted = float(x @ draw.rhs) / n_draws - penalty * float(x @ x)
-    relative_variance = _SCORE_SPREAD / directions + 2.0 / n_draws + 2.0 * fraction / n_draws
+    if float(squares.mean()) <= _ROUNDING * fitted:
+        loss = max(loss, float(squares.mean()))
+    relative_variance = _SCORE_SPREAD / directions + 2.0 / rows_that_matter + 2.0 * fraction / n_draws
     half = 2.0 * pulls[:, : len(scores) // 2].sum(axis=1)
     return Solved(
         x / system.norm,
@@ -167,6 +173,15 @@ def _directions(draw: Draw, solver: SymmetricSolver, x: Float64Array) -> float:
     few = min(count, 4 * _INFLUENCE_ROWS)
     influence = np.outer(residuals[:few], residuals[:few]) * (rows[:few] @ pulls[:, :few])
     return min(effective_directions(influence, draw.n_draws, sizes), 1.0 * len(x))
+
+
+def _rows_that_matter(squares: Float64Array) -> float:
+    """Return the effective number of rows among which the squared residuals are shared.
+
+    Without it, with five targets 13 times the rest and few of them drawn, the error was 2.9 times the upper end.
+    """
+    total = float(squares.sum())
+    return total**2 / float((squares**2).sum()) if total > 0.0 else 1.0 * len(squares)
 
 
 def _prediction_error(loss: float, fitted: float, relative_variance: float, directions: float) -> ErrorEstimate:

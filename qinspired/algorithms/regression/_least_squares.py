@@ -165,13 +165,15 @@ def _without_index(
     """Return what uniform rows give and how, or nothing and the reason."""
     base = base_of(A)
     if not isinstance(base, DenseMatrix):
-        return None, "only a dense array of float32 or float64 is started on without an index; "
+        return None, "only a C-contiguous array of float32 or float64 is started on without an index; "
     if base.has_index:
         return None, "the matrix has an index, which was used; "
     try:
         system = System(A, b, ridge, EvenRows(A, rng), rng)
-        if not system.worth_sampling():
+        if not system.can_be_sampled():
             return None, "too few rows for a start without an index; "
+        if method == "auto" and not system.worth_sampling():
+            return None, ""
         with small_products(system.n):
             answer, done = from_drawn_rows(system, tolerance, method, with_steps=False)
     except UnevenRowsError as error:

@@ -71,12 +71,14 @@ class System:
         least = min(_LEAST_DRAW_PER_COLUMN * self.n, _LEAST_DRAW)
         return max(math.ceil(_FIRST_DRAW * min(self.n, self.m)), least)
 
+    def can_be_sampled(self) -> bool:
+        """Say whether a first draw leaves most rows, and has moments that may be formed."""
+        return self.first_draw() <= self.m / 3 and self.n <= PRIMAL_COLUMNS
+
     def worth_sampling(self) -> bool:
         """Say whether a first draw of rows is cheap beside the exact solver."""
-        first = self.first_draw()
-        if first > self.m / 3 or self.n > PRIMAL_COLUMNS:
-            return False
-        return self.seconds_of_rows(2.0 * first) + _SAMPLING_OVERHEAD < self.seconds_of_exact()
+        first = self.seconds_of_rows(2.0 * self.first_draw())
+        return self.can_be_sampled() and first + _SAMPLING_OVERHEAD < self.seconds_of_exact()
 
 
 class Draw:

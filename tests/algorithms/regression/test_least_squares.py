@@ -90,6 +90,16 @@ def test_a_consistent_low_rank_system_is_solved_to_rounding_from_drawn_rows(rank
     assert solution.error.high < 1e-9
 
 
+@pytest.mark.parametrize("kappa", [1, 1e2, 1e4, 1e6, 1e8, 1e10])
+def test_the_rounding_of_a_solve_is_certified_too(kappa, rng):
+    turn = np.linalg.qr(rng.standard_normal((30, 30)))[0]
+    A = (rng.standard_normal((20_000, 30)) * np.geomspace(1, 1 / kappa, 30)) @ turn
+    b = A @ rng.standard_normal(30)
+    solution = qi.least_squares(A, b, tolerance=0.05, method="rows", rng=0)
+    assert np.linalg.norm(A @ solution.x - b) / np.linalg.norm(b) <= 1.3 * solution.error.high
+    assert solution.error.high < 1e-6
+
+
 def test_drawn_rows_are_the_only_entries_read(rng):
     A, b = tall(rng, shape=(50_000, 40), noise=0.05)
     counted = qi.CountingMatrix(qi.as_sq_matrix(A))
