@@ -103,6 +103,30 @@ def kaczmarz(
     return x, np.sum(iterates, axis=0)
 
 
+def sampled_row_steps(
+    entries: Float64Array,
+    places: IntArray,
+    where: IntArray,
+    weights: Float64Array,
+    targets: Float64Array,
+    background: Float64Array,
+    gain: float,
+    decay: float,
+    drift: float,
+    share: float,
+    y: Float64Array,
+) -> list[tuple[Float64Array, float]]:
+    """Return y and the share of the background after each step."""
+    iterates = []
+    for t, place in enumerate(places):
+        x = entries @ y + share * background
+        change = gain * (targets[t] - sum(weights[t, e] * x[j] for e, j in enumerate(where[t])))
+        y, share = decay * y, decay * share + drift
+        y[place] += change
+        iterates.append((y, share))
+    return iterates
+
+
 def sample_projected(
     V: FloatArray, table: Float64Array, leverage: Float64Array, X: Float64Array, owners: IntArray, key: int
 ) -> tuple[IntArray, IntArray]:

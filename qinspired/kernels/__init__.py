@@ -35,6 +35,7 @@ from qinspired.kernels._rows import (
     dense_row_norms,
     norms_of_totals,
 )
+from qinspired.kernels._sampled_steps import sampled_row_steps
 from qinspired.kernels._threads import kernel_threads
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "new_undo",
     "norms_of_totals",
     "sample_projected",
+    "sampled_row_steps",
     "set_weights",
     "take_back",
     "weight_range",

@@ -11,11 +11,19 @@ from qinspired.reference._drineas_kannan_mahoney import (
 )
 from qinspired.reference._factors import RowColumnFactors
 from qinspired.reference._frieze_kannan_vempala import FKVResult, fkv
+from qinspired.reference._gilyen_lloyd_tang import GLTSolution, glt_regression
+from qinspired.reference._gilyen_song_tang import gst_regression
+from qinspired.reference._implicit_solution import ImplicitSolution
+from qinspired.reference._row_steps import RowActionSolution
+from qinspired.reference._shao_montanaro import shao_montanaro_kaczmarz
 from qinspired.reference._tang import TangRecommendation, modfkv, tang_recommend
 
 __all__ = [
     "AdaptiveSample",
     "FKVResult",
+    "GLTSolution",
+    "ImplicitSolution",
+    "RowActionSolution",
     "RowColumnFactors",
     "TangRecommendation",
     "cchlw_low_rank_factors",
@@ -24,6 +32,9 @@ __all__ = [
     "dkm_linear_time_svd",
     "drvw",
     "fkv",
+    "glt_regression",
+    "gst_regression",
     "modfkv",
+    "shao_montanaro_kaczmarz",
     "tang_recommend",
 ]

@@ -56,13 +56,10 @@ def check_mass(A: SampleQueryMatrix) -> None:
         raise ZeroMassError("`A` must have a non-zero entry: no row of a zero matrix can be drawn.")
 
 
-def check_whole_rows(A: SampleQueryMatrix) -> None:
+def check_whole_rows(A: SampleQueryMatrix, remedy: str = "use `fkv`, which reads single entries") -> None:
     """Refuse an implicit matrix whose rows are too long to be read."""
     if not getattr(base_of(A), "whole_rows", True):
-        raise ValueError(
-            "`A` must have rows that can be read whole, which its `entry_bound` rules out; use `fkv`, which reads "
-            "single entries."
-        )
+        raise ValueError(f"`A` must have rows that can be read whole, which its `entry_bound` rules out; {remedy}.")
 
 
 def sampled_block(A: SampleQueryMatrix, n_rows: int, n_cols: int, generator: np.random.Generator) -> SampledBlock:

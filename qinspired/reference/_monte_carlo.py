@@ -19,9 +19,9 @@ GROUPS = 10
 _BLOCK_ENTRIES = 8_000_000
 
 
-def median_of_means(samples: Float64Array) -> Float64Array:
-    """Return the median over GROUPS of the means of consecutive samples of shape (GROUPS n, k), as (k,)."""
-    means = samples.reshape(GROUPS, -1, samples.shape[1]).mean(axis=1)
+def median_of_means(samples: Float64Array, n_groups: int = GROUPS) -> Float64Array:
+    """Return the median over the groups of the means of consecutive samples of shape (n_groups n, k), as (k,)."""
+    means = samples.reshape(n_groups, -1, samples.shape[1]).mean(axis=1)
     medians: Float64Array = np.median(means, axis=0)
     return medians
 
