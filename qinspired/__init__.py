@@ -65,7 +65,16 @@ if TYPE_CHECKING:
         select_rows,
         spectral_summary,
     )
-    from qinspired.estimators import SampledPCA, SampledRecommender, SampledRidge, SampledSVD
+    from qinspired.estimators import (
+        SampledKernelRidge,
+        SampledPCA,
+        SampledRecommender,
+        SampledRidge,
+        SampledRidgeClassifier,
+        SampledRidgeCV,
+        SampledSVD,
+        SublinearPerceptron,
+    )
 
 __version__ = "0.1.0.dev0"
 
@@ -119,10 +128,14 @@ _HOME = {
     "select_columns": "algorithms",
     "select_rows": "algorithms",
     "spectral_summary": "algorithms",
+    "SampledKernelRidge": "estimators",
     "SampledPCA": "estimators",
     "SampledRecommender": "estimators",
     "SampledRidge": "estimators",
+    "SampledRidgeCV": "estimators",
+    "SampledRidgeClassifier": "estimators",
     "SampledSVD": "estimators",
+    "SublinearPerceptron": "estimators",
 }
 # Public names that would hide a builtin in the module that makes them.
 _MADE_AS = {"open": "open_matrix", "save": "save_matrix"}
@@ -154,13 +167,17 @@ __all__ = [
     "RowSubset",
     "SampleQueryMatrix",
     "SampleQueryVector",
+    "SampledKernelRidge",
     "SampledPCA",
     "SampledRecommender",
     "SampledRidge",
+    "SampledRidgeCV",
+    "SampledRidgeClassifier",
     "SampledSVD",
     "ShardedMatrix",
     "SpectralSummary",
     "StreamedApproximation",
+    "SublinearPerceptron",
     "add",
     "as_sq_matrix",
     "baselines",

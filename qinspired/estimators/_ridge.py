@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from qinspired._rng import as_generator
-from qinspired._validation import check_fraction, check_nonnegative, check_vector
-from qinspired.access import as_sq_matrix
-from qinspired.algorithms import ErrorEstimate, least_squares
-from qinspired.estimators._centring import ridge_problem
+from qinspired._validation import check_fraction, check_nonnegative
 from qinspired.estimators._checked import all_or_nothing, validated
+from qinspired.estimators._ridge_fit import IndexedRidge, RidgeModel, check_weights
+from qinspired.estimators._ridge_moments import PRIMAL_COLUMNS, RidgeMoments
+from qinspired.exceptions import ToleranceNotMetWarning
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from qinspired._typing import Float64Array, FloatArray, RNGLike
-    from qinspired.algorithms import LeastSquaresSolution
+    from qinspired._typing import Float64Array, RNGLike
 
 __all__ = ["SampledRidge"]
 
 
-class SampledRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class SampledRidge(RidgeModel):
     """Linear regression with an l2 penalty, to a certified accuracy; like scikit-learn's `Ridge`.
 
     Minimises sum_i s_i (y_i - x_i w - w_0)^2 + alpha |w|^2 for sample weights s.
@@ -55,7 +53,10 @@ class SampledRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Weighted |y - X w - w_0| / |y - mean(y)|, its square being 1 - R^2; without the mean if no intercept.
     solution_ : LeastSquaresSolution or None
         The whole result, with its cost and `explain()`; None where X_c is zero. It refers to the data that
-        were solved, so it is not pickled. For a sparse X with an intercept, its `x` has one entry more.
+        were solved, so it is not pickled. For a sparse X with an intercept, its `x` has one entry more. None after
+        `partial_fit`, which is exact and keeps no rows.
+    n_samples_seen_ : int
+        Number of rows since the first block; after `partial_fit` only.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of str, shape (n_features,)
@@ -134,84 +135,104 @@ class SampledRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             alpha = check_nonnegative(self.alpha, "alpha")
             tol = check_fraction(self.tol, "tol")
             rng = as_generator(self.random_state, name="random_state")
-            weights = _check_weights(sample_weight, X.shape[0])
+            weights = check_weights(sample_weight, X.shape[0])
             targets: Float64Array = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-            problem = ridge_problem(X, targets, weights, alpha=alpha, fit_intercept=bool(self.fit_intercept), tol=tol)
-            matrix = as_sq_matrix(problem.A)
-            n_targets = targets.shape[1]
-            coef = np.zeros((n_targets, X.shape[1]))
-            solutions: list[LeastSquaresSolution | None] = []
-            for target in range(n_targets):
-                solution = None  # where nothing varies the weights are zero
-                if matrix.frobenius_norm > 0.0:
-                    b = problem.b[:, target]
-                    solution = least_squares(matrix, b, ridge=alpha, tolerance=tol, method=self.method, rng=rng)
-                    coef[target] = solution.x[: X.shape[1]]
-                solutions.append(solution)
-            errors = tuple(_error(solution) for solution in solutions)
-            residuals = tuple(_residual(solution, problem.b[:, t]) for t, solution in enumerate(solutions))
-            intercept = problem.y_mean - coef @ problem.x_mean
-            coef = coef.astype(X.dtype, copy=False)
-            single = y.ndim == 1
-            self.coef_: FloatArray = coef[0] if single else coef
-            self.intercept_: float | FloatArray = float(intercept[0]) if single else intercept.astype(X.dtype)
-            self.error_: ErrorEstimate | tuple[ErrorEstimate, ...] = errors[0] if single else errors
-            self.residual_: ErrorEstimate | tuple[ErrorEstimate, ...] = residuals[0] if single else residuals
-            self.solution_: LeastSquaresSolution | tuple[LeastSquaresSolution | None, ...] | None = (
-                solutions[0] if single else tuple(solutions)
-            )
+            problem = IndexedRidge(X, targets, weights, alpha=alpha, fit_intercept=bool(self.fit_intercept), tol=tol)
+            fit = problem.fit(alpha, method=self.method, rng=rng)
+            self._forget_moments()
+            self._set(fit, X.dtype, single=y.ndim == 1)
         return self
 
-    def predict(self, X: Any) -> FloatArray:
-        """Return X w + w_0.
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Take in a block of rows; the weights are those of all rows since the first block, exactly.
 
         Parameters
         ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-            New data.
+        X : array_like or sparse matrix, shape (n_rows, n_features)
+            The next rows, with at most 4,096 features.
+        y : array_like, shape (n_rows,) or (n_rows, n_targets)
+            Their targets.
+        sample_weight : array_like, shape (n_rows,), or float, optional
+            Weights >= 0, not all zero.
 
         Returns
         -------
-        ndarray, shape (n_samples,) or (n_samples, n_targets)
+        SampledRidge
+            This object.
+
+        Raises
+        ------
+        ValueError
+            If the block is no finite real matrix with the columns and targets of the first one, has too many
+            features, or squares of its entries overflow.
+
+        Warns
+        -----
+        UserWarning
+            After `fit`, which keeps no moments to go on from: then this starts anew.
+        ToleranceNotMetWarning
+            If the moments are so ill-conditioned that rounding alone may exceed `tol`.
+
+        Notes
+        -----
+        Cost: n^2 multiplications a row, n^3 / 3 a block, and memory for n^2 numbers of float64, n = n_features; the
+        rows are not kept. `alpha` and `fit_intercept` may change from block to block, since the moments do not depend
+        on them; `method` and `random_state` play no part.
+        Error: that of normal equations, `error_`: about 2e-16 times the condition number of X_c, times n |y| / |X_c w|.
         """
-        check_is_fitted(self)
-        X = validated(self, X, accept_sparse=("csr", "csc"), reset=False)
-        predicted: FloatArray = X @ self.coef_.T + self.intercept_
-        return predicted
+        with all_or_nothing(self):
+            before: RidgeMoments | None = vars(self).get("_moments")
+            if before is None and hasattr(self, "coef_"):
+                warnings.warn(
+                    "SampledRidge.partial_fit starts anew: `fit` keeps no moments of its rows to go on from. Give all "
+                    "rows to `partial_fit`, from the first block on.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            X, y = validated(self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, reset=before is None)
+            alpha, tol = check_nonnegative(self.alpha, "alpha"), check_fraction(self.tol, "tol")
+            weights = check_weights(sample_weight, X.shape[0])
+            targets: Float64Array = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+            moments = _with_block(before, X, targets, weights)
+            fit, _ = moments.solve(alpha, fit_intercept=bool(self.fit_intercept))
+            rounding = max(error.high for error in fit.errors)
+            if rounding > tol:
+                warnings.warn(
+                    f"SampledRidge.partial_fit: rounding may reach {rounding:.3g} of the fitted values, above `tol` = "
+                    f"{tol:g}; use a larger `alpha`, scale the features, or call `fit` on all rows.",
+                    ToleranceNotMetWarning,
+                    stacklevel=2,
+                )
+            seen = 0 if before is None else self.n_samples_seen_
+            self._moments: RidgeMoments = moments
+            self.n_samples_seen_: int = seen + X.shape[0]
+            self._set(fit, X.dtype, single=y.ndim == 1)
+        return self
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The solution refers to the data that were solved, which would make a pickle as large as they are.
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("solution_", None)
-        return state
-
-
-def _check_weights(sample_weight: Any, n_samples: int) -> Float64Array | None:
-    if sample_weight is None:
-        return None
-    given = np.asarray(sample_weight)
-    weights = check_vector(
-        np.full(n_samples, given) if given.ndim == 0 else given, n_samples, "sample_weight", matrix="X"
-    )
-    if (weights < 0).any():
-        where = int(np.argmax(weights < 0))
-        raise ValueError(f"`sample_weight` must be >= 0; got sample_weight[{where}] = {weights[where]}.")
-    if not weights.any():
-        raise ValueError("`sample_weight` must have a positive entry; all of them are zero.")
-    return weights
-
-
-def _error(solution: LeastSquaresSolution | None) -> ErrorEstimate:
-    return ErrorEstimate(0.0, 0.0, 0.0, 1.0) if solution is None else solution.error
+    def _forget_moments(self) -> None:
+        for name in ("_moments", "n_samples_seen_"):
+            self.__dict__.pop(name, None)
 
 
-def _residual(solution: LeastSquaresSolution | None, b: Float64Array) -> ErrorEstimate:
-    if solution is not None:
-        return solution.residual
-    value = float(b.any())
-    return ErrorEstimate(value, value, value, 1.0)
+def _with_block(
+    before: RidgeMoments | None, X: Any, targets: Float64Array, weights: Float64Array | None
+) -> RidgeMoments:
+    n = X.shape[1]
+    if n > PRIMAL_COLUMNS:
+        raise ValueError(
+            f"`X` must have at most {PRIMAL_COLUMNS} features for `partial_fit`, which keeps their n x n moments; got "
+            f"{n}. Use `fit`, or reduce them by SampledSVD first."
+        )
+    if before is not None and targets.shape[1] != len(before.y_mean):
+        raise ValueError(
+            f"`y` must have as many targets as in the first block, {len(before.y_mean)}; got {targets.shape[1]}. Use a "
+            "new estimator for another number."
+        )
+    block = RidgeMoments.of(X, targets, weights)
+    moments = block if before is None else before.plus(block)
+    if not moments.is_finite:
+        raise ValueError(
+            "`X` and `y` must have sums of squares below 1.8e308 for `partial_fit`; they overflow. Divide them by a "
+            "constant."
+        )
+    return moments

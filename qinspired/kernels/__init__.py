@@ -28,6 +28,7 @@ from qinspired.kernels._kaczmarz import (
     dense_kaczmarz_chains,
 )
 from qinspired.kernels._leverage import sample_projected
+from qinspired.kernels._perceptron import csr_perceptron, dense_perceptron
 from qinspired.kernels._rows import (
     add_squares_of_columns,
     dense_gather_rows,
@@ -50,12 +51,14 @@ __all__ = [
     "csr_gather_rows",
     "csr_kaczmarz",
     "csr_kaczmarz_chains",
+    "csr_perceptron",
     "csr_row_norms",
     "csr_sample_cols",
     "csr_scan",
     "dense_gather_rows",
     "dense_kaczmarz",
     "dense_kaczmarz_chains",
+    "dense_perceptron",
     "dense_probe_rows",
     "dense_row_norms",
     "dense_sample_cols",

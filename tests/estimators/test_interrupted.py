@@ -22,7 +22,7 @@ def blocks(seed: int = 0) -> list[np.ndarray]:
 
 def seen(model: Any) -> dict[str, Any]:
     """Return what an estimator knows, as arrays and numbers."""
-    unlike = ("_stream", "approximation_", "solution_", "interactions_")
+    unlike = ("_stream", "approximation_", "solution_", "interactions_", "cv_results_")
     state = {name: value for name, value in vars(model).items() if name not in unlike}
     if "_stream" in vars(model):
         stream = model._stream
@@ -105,20 +105,26 @@ def test_ctrl_c_at_any_step_leaves_a_block_counted_wholly_or_not_at_all(kind, co
         qi.SampledPCA(2, method="exact"),
         qi.SampledSVD(2, method="exact"),
         qi.SampledRidge(),
+        qi.SampledRidgeCV(cv=2),
+        qi.SampledRidgeClassifier(),
+        qi.SampledKernelRidge(random_state=0),
+        qi.SublinearPerceptron(max_iter=50, random_state=0),
         qi.SampledRecommender(2, method="exact"),
     ],
     ids=lambda model: type(model).__name__,
 )
 def test_ctrl_c_at_any_step_of_a_fit_leaves_what_was_learned_before(model):
     one, two = (np.vstack(blocks(seed)) for seed in (1, 2))
-    y = np.arange(len(one), dtype=float)
-    data = (two[:, :5], y) if isinstance(model, qi.SampledRidge) else (two[:, :5],)
+    y = np.arange(len(one), dtype=float) % 2
+    data = (two[:, :5], y) if hasattr(model, "predict") and hasattr(model, "score") else (two[:, :5],)
     model.fit(*((one, y) if len(data) == 2 else (one,)))
     before, saved = seen(model), dict(vars(model))
     count = 1
     while interrupted_at(count, lambda: model.fit(*data)):
         now = vars(model)
-        n_columns = {value.shape[-1] for name, value in now.items() if name in ("components_", "coef_", "mean_")}
+        n_columns = {
+            value.shape[-1] for name, value in now.items() if name in ("components_", "coef_", "mean_", "landmarks_")
+        }
         assert n_columns <= {6} or n_columns <= {5}, f"two fits are mixed after {count} steps"
         if n_columns <= {6}:
             assert same({k: v for k, v in seen(model).items() if k in before}, before)
@@ -188,6 +194,11 @@ MATRICES = {
         lambda X: qi.SampledSVD(2).fit(np.eye(6)).transform(X),
         lambda X: qi.SampledRidge().fit(X, np.ones(6)),
         lambda X: qi.SampledRidge().fit(np.eye(6), np.arange(6.0)).predict(X),
+        lambda X: qi.SampledRidge().partial_fit(X, np.ones(6)),
+        lambda X: qi.SampledRidgeCV().fit(X, np.ones(6)),
+        lambda X: qi.SampledRidgeClassifier().fit(X, np.arange(6) % 2),
+        lambda X: qi.SampledKernelRidge().fit(X, np.ones(6)),
+        lambda X: qi.SublinearPerceptron().fit(X, np.arange(6) % 2),
         lambda X: qi.SampledRecommender(2).fit(X),
     ],
 )

@@ -129,11 +129,15 @@ def test_rows_that_do_not_vary_leave_the_mean_as_the_intercept(convert, value):
     assert model.residual_.value == pytest.approx(1.0)
 
 
-def test_a_constant_target_is_fitted_exactly():
-    X, _, _ = problem()
-    model = qi.SampledRidge().fit(X, np.full(80, 4.0))
-    np.testing.assert_allclose(model.coef_, 0.0, atol=1e-14)
-    assert model.intercept_ == pytest.approx(4.0)
+@pytest.mark.parametrize("method", ["auto", "rows"])
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array])
+def test_a_constant_target_is_fitted_exactly(method, convert):
+    X, _, weights = problem()
+    for given in (None, weights):
+        model = qi.SampledRidge(method=method).fit(convert(X), np.full(80, 0.1), given)
+        assert not model.coef_.any()
+        assert model.intercept_ == 0.1
+        assert model.error_.high == 0.0
 
 
 def test_a_constant_column_gets_no_weight():

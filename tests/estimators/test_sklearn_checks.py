@@ -14,6 +14,13 @@ ESTIMATORS = [
     qi.SampledSVD(n_components=1),
     qi.SampledRidge(),
     qi.SampledRidge(fit_intercept=False),
+    qi.SampledRidgeCV(),
+    qi.SampledRidgeCV(fit_intercept=False),
+    qi.SampledRidgeClassifier(),
+    qi.SampledRidgeClassifier(class_weight="balanced"),
+    qi.SampledKernelRidge(),
+    qi.SampledKernelRidge(kernel="poly"),
+    qi.SublinearPerceptron(),
 ]
 
 # What `parametrize_with_checks` runs, as a list: before scikit-learn 1.9 that hands pytest a generator, which
