@@ -37,6 +37,7 @@ from qinspired.kernels._rows import (
     norms_of_totals,
 )
 from qinspired.kernels._sampled_steps import sampled_row_steps
+from qinspired.kernels._sketch import csr_sketch_rows, dense_gradient, dense_sketch_rows
 from qinspired.kernels._threads import kernel_threads
 
 __all__ = [
@@ -55,13 +56,16 @@ __all__ = [
     "csr_row_norms",
     "csr_sample_cols",
     "csr_scan",
+    "csr_sketch_rows",
     "dense_gather_rows",
+    "dense_gradient",
     "dense_kaczmarz",
     "dense_kaczmarz_chains",
     "dense_perceptron",
     "dense_probe_rows",
     "dense_row_norms",
     "dense_sample_cols",
+    "dense_sketch_rows",
     "draw_from_alias_table",
     "draw_from_buckets",
     "dynamic_change",

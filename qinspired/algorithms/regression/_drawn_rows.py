@@ -13,6 +13,7 @@ from qinspired.algorithms._results import ErrorEstimate
 from qinspired.algorithms.regression._held_out import HeldOut, Solved
 from qinspired.algorithms.regression._kaczmarz import Chains
 from qinspired.algorithms.regression._normal_equations import PRIMAL_COLUMNS, SymmetricSolver
+from qinspired.algorithms.regression._preconditioned import PassesPlan, plan_passes, solve_by_passes
 from qinspired.algorithms.regression._system import Draw, System
 
 if TYPE_CHECKING:
@@ -85,19 +86,37 @@ def from_drawn_rows(
         # The squared error falls as 1 / (s - degrees of freedom), and the interval narrows to its limit.
         reach = max(_MARGIN * _upper_end(solved, 2.5), error.value)
         needed = solved.degrees + (wanted - solved.degrees) * max(min(reach / tolerance, 1e6), 1.1) ** 2
+        if method in ("auto", "preconditioned") and with_steps:
+            plan = plan_passes(system, solved, tolerance)
         if method == "auto":
             steps = _KACZMARZ_STEPS_PER_ROW * needed
             by_rows = system.seconds_of_rows(needed - wanted) if needed <= limit else math.inf
             few_enough = with_steps and steps <= _MOST_SWEEPS * system.m
             by_steps = system.seconds_of_kaczmarz(steps) if few_enough else math.inf
-            if min(by_rows, by_steps) > 0.8 * system.seconds_of_exact():
+            by_passes = plan.seconds if with_steps and not solved.singular else math.inf
+            if min(by_rows, by_steps, by_passes) > 0.8 * system.seconds_of_exact():
                 return None, f"a first draw of {wanted} rows predicted {needed:.3g} for the tolerance: "
+            if by_passes < min(by_rows, by_steps):
+                return _preconditioned(system, draw, plan, tolerance)
             if by_steps < by_rows:
                 answer, told = _kaczmarz(system, solved, held_out, tolerance)
                 if answer.error.high <= tolerance:
                     return answer, told
                 return None, f"{told} gave {answer.error.high:.3g}: "
+        if method == "preconditioned":
+            return _preconditioned(system, draw, plan, tolerance)
         wanted = math.ceil(min(needed, limit, 8.0 * wanted))
+
+
+def _preconditioned(system: System, draw: Draw, plan: PassesPlan, tolerance: float) -> tuple[Answer | None, str]:
+    if plan.n_draws > draw.n_draws:
+        draw.grow_to(plan.n_draws)
+    solved = _solve(system, draw)
+    found = None if solved.singular else solve_by_passes(system, solved, tolerance)
+    if found is None:
+        return None, f"{draw.n_draws} drawn rows do not precondition: "
+    x, error, residual, done = found
+    return Answer(x, error, residual, "preconditioned"), done
 
 
 def _solve(system: System, draw: Draw) -> Solved:
@@ -141,6 +160,7 @@ def _solve(system: System, draw: Draw) -> Solved:
         fitted,
         float(squares.mean()) / (1.0 - fraction),
         float(squares.std()) / math.sqrt(n_draws) / (1.0 - fraction),
+        solver.singular,
     )
 
 

@@ -34,6 +34,7 @@ class Solved:
     fitted: float  # |A x|^2
     noise: float  # |A x* - b|^2 without the zero rows of A, from the residuals of the drawn rows
     noise_deviation: float
+    singular: bool  # the drawn rows leave directions out, to working precision
 
 
 class HeldOut:

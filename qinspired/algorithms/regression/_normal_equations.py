@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +11,22 @@ import scipy.linalg
 import scipy.linalg.lapack
 import scipy.sparse.linalg
 
+from qinspired.algorithms.regression._exact_solution import ExactSolution, block_rows
+from qinspired.algorithms.regression._sketched import (
+    refined,
+    shows_ill_conditioning,
+    sketched_least_squares,
+    worth_sketching,
+)
+
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array
     from qinspired.access import CountingMatrix
 
-__all__ = ["PRIMAL_COLUMNS", "ExactSolution", "SymmetricSolver", "exact_least_squares", "moment"]
+__all__ = ["PRIMAL_COLUMNS", "SymmetricSolver", "exact_least_squares", "moment"]
 
 # Up to this many columns A^T A is formed (128 MB); beyond, a sparse system is solved by LSQR.
 PRIMAL_COLUMNS = 4096
-
-# Entries of a block of an exact pass: 32 MB as float64.
-_BLOCK_ENTRIES = 4_000_000
 
 # A sparse matrix below this many cells may be solved as a dense one.
 _DENSE_CELLS = 50_000_000
@@ -67,6 +72,11 @@ class SymmetricSolver:
         """Whether M is singular to working precision."""
         return self._vectors is not None
 
+    @property
+    def triangle(self) -> Float64Array:
+        """R, upper triangular, with R^T R = M; M must not be singular."""
+        return np.asfortranarray(np.triu(self._factor.T))
+
     def solve(self, rhs: Float64Array) -> Float64Array:
         """Return the solution, of least norm where M is singular."""
         if self._vectors is not None:
@@ -75,43 +85,63 @@ class SymmetricSolver:
         return np.asarray(solution)
 
 
-@dataclass(frozen=True, slots=True)
-class ExactSolution:
-    """A solution from all rows and the size of its rounding error relative to |A x*|."""
+def exact_least_squares(
+    A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float, rng: np.random.Generator, sketched: bool = False
+) -> ExactSolution:
+    """Solve from all rows: by normal equations where they are safe, refined where the tolerance asks for it.
 
-    x: Float64Array
-    rounding: float
-    how: str
-    converged: bool = True
-    residual_sq: float | None = None  # |A x - b|^2 where the moments give it without loss of digits
-
-
-def exact_least_squares(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
-    """Solve from all rows: normal equations where they are safe, else by pivoted QR, or LSQR if large and sparse."""
+    Else by a sketch and refinement if that is faster than LAPACK or asked for, by LSQR if large and sparse, by pivoted
+    QR.
+    """
     m, n = A.shape
     size = min(m, n)
-    if size <= PRIMAL_COLUMNS and A.frobenius_norm < 1e100 and A.frobenius_norm > 1e-100:
-        gram, rhs = _primal(A, b) if n <= m else (_dual(A), b)
-        solver = SymmetricSolver(gram + ridge * np.eye(size))
-        # The prediction error of normal equations is about eps kappa(A) |b| / |A x*|, kappa(A) = sqrt(condition).
-        # Singular ones, and kappa above 1e5, go to an orthogonal factorisation.
-        if not solver.singular and solver.condition < 1e10:
-            x = solver.solve(rhs)
-            residual_sq = None
-            if n <= m:
-                total = float(b @ b)
-                rest = total - 2.0 * float(x @ rhs) + float(x @ gram @ x)
-                residual_sq = rest if rest > 1e-6 * total else None
-                fitted = math.sqrt(max(float(x @ gram @ x), 0.0))
-            else:
-                x = A.rmatmul(x[:, None])[:, 0].astype(np.float64)
-                fitted = float(np.linalg.norm(A.matmul(x[:, None])))
-            # The residual enters the normal equations at the size of b, so that kappa multiplies |b| / |A x|.
-            rounding = _EPS * np.sqrt(solver.condition) * size * float(np.linalg.norm(b)) / fitted if fitted else np.inf
-            return ExactSolution(x, rounding, "Cholesky factor of the normal equations", residual_sq=residual_sq)
+    sketch = size <= PRIMAL_COLUMNS and (sketched or worth_sketching(A))
+    moments = not sketched and size <= PRIMAL_COLUMNS and 1e-100 < A.frobenius_norm < 1e100
+    if moments and not (sketch and shows_ill_conditioning(A, ridge, rng)):
+        found = _by_moments(A, b, ridge, tolerance, sketch)
+        if found is not None:
+            return found
+    reason = ""
+    if sketch:
+        found, reason = sketched_least_squares(A, b, ridge, rng)
+        if found is not None:
+            return found
     if A.is_sparse and m * n > _DENSE_CELLS:
-        return _by_lsqr(A, b, ridge)
-    return _by_lapack(A, b, ridge)
+        found = _by_lsqr(A, b, ridge)
+    else:
+        found = _by_lapack(A, b, ridge)
+    return replace(found, how=f"{found.how}, after {reason}") if reason else found
+
+
+def _by_moments(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float, tall: bool) -> ExactSolution | None:
+    """Solve the normal equations, refined where their rounding exceeds the tolerance; nothing if they are unsafe."""
+    m, n = A.shape
+    size = min(m, n)
+    gram, rhs = _primal(A, b) if n <= m else (_dual(A), b)
+    solver = SymmetricSolver(gram + ridge * np.eye(size))
+    # Without refinement kappa(A) = sqrt(condition) may be 1e5, with it as far as there is a factor. Of small systems
+    # those above 1e5 go to LAPACK.
+    if solver.singular or (solver.condition >= 1e10 and not tall):
+        return None
+    how = "Cholesky factor of the normal equations"
+    x = solver.solve(rhs)
+    residual_sq = None
+    if n <= m:
+        total = float(b @ b)
+        rest = total - 2.0 * float(x @ rhs) + float(x @ gram @ x)
+        residual_sq = rest if rest > 1e-6 * total else None
+        fitted = math.sqrt(max(float(x @ gram @ x), 0.0))
+    else:
+        x = A.rmatmul(x[:, None])[:, 0].astype(np.float64)
+        fitted = float(np.linalg.norm(A.matmul(x[:, None])))
+    # A^T A and A^T b are rounded to eps |A|^2 and eps |A| |b|, which the inverse multiplies by kappa / |A|.
+    sizes = float(np.linalg.norm(b)) + A.frobenius_norm * float(np.linalg.norm(x))
+    rounding = _EPS * math.sqrt(solver.condition) * size * sizes / fitted if fitted else math.inf
+    plain = ExactSolution(x, rounding, how, residual_sq=residual_sq)
+    if n > m or (rounding <= tolerance and solver.condition < 1e10):
+        return plain
+    found = refined(A, b, ridge, solver.triangle / A.frobenius_norm, x, how)
+    return plain if found is None and solver.condition < 1e10 else found
 
 
 def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
@@ -144,7 +174,7 @@ def _by_lapack(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolutio
     scale = A.frobenius_norm
     extra = n if ridge > 0.0 else 0
     dense, target = np.zeros((m + extra, n)), np.zeros(m + extra)
-    for start, block in A.row_blocks(_rows_per_block(A)):
+    for start, block in A.row_blocks(block_rows(A)):
         dense[start : start + block.shape[0]] = block if isinstance(block, np.ndarray) else block.toarray()
     dense[:m] /= scale
     dense[m:] = np.sqrt(ridge) / scale * np.eye(extra, n)
@@ -160,15 +190,11 @@ def _by_lapack(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolutio
     return ExactSolution(x / scale, rounding, "complete orthogonal factorisation by LAPACK")
 
 
-def _rows_per_block(A: CountingMatrix) -> int:
-    return max(1, _BLOCK_ENTRIES * A.shape[0] // max(1, A.n_stored))
-
-
 def _primal(A: CountingMatrix, b: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Return A^T A and A^T b by one pass."""
     n = A.shape[1]
     gram, rhs = np.zeros((n, n)), np.zeros(n)
-    for start, block in A.row_blocks(_rows_per_block(A)):
+    for start, block in A.row_blocks(block_rows(A)):
         wide = block.astype(np.float64, copy=False)
         gram += moment(wide)
         rhs += wide.T @ b[start : start + block.shape[0]]

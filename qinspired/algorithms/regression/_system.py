@@ -31,6 +31,7 @@ _GROUPS = 16
 _SYRK_RATE = 5e10
 _KACZMARZ_BYTES = 2.5e9
 _SPARSE_RATE = 5e8
+_PASS_BYTES = 2e10
 _SAMPLING_OVERHEAD = 3e-3
 
 
@@ -59,6 +60,11 @@ class System:
             * (self.per_row * self.A.entry_bytes + (8.0 * self.n if self.A.is_sparse else 0.0))
             / _KACZMARZ_BYTES
         )
+
+    def seconds_of_pass(self) -> float:
+        """Predict the time of a gradient over all rows."""
+        rate = 4.0 * _SPARSE_RATE if self.A.is_sparse else _PASS_BYTES / self.A.entry_bytes
+        return self.m * self.per_row / rate
 
     def seconds_of_exact(self) -> float:
         """Predict the time of the exact solver."""

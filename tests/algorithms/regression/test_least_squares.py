@@ -237,7 +237,9 @@ def test_a_ridge_out_of_range_is_refused(ridge, rng):
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones(rng):
-    with pytest.raises(ValueError, match="`method` must be one of auto, rows, kaczmarz, exact; got 'qr'"):
+    with pytest.raises(
+        ValueError, match="`method` must be one of auto, rows, kaczmarz, preconditioned, exact, sketched; got 'qr'"
+    ):
         qi.least_squares(rng.standard_normal((30, 5)), np.ones(30), method="qr")
 
 

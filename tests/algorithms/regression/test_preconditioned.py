@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse as sp
+from sklearn.linear_model import Ridge
+
+import qinspired as qi
+
+M, N = 6000, 40
+
+
+def noisy(rng, noise=1.0, kappa=5.0, rows=None):
+    turn = np.linalg.qr(rng.standard_normal((N, N)))[0]
+    A = (rng.standard_normal((M, N)) * np.geomspace(1, 1 / kappa, N)) @ turn
+    if rows is not None:
+        A *= rows(rng)[:, None]
+    fitted = A @ rng.standard_normal(N)
+    return A, fitted + noise * np.linalg.norm(fitted) / np.sqrt(M) * rng.standard_normal(M)
+
+
+def prediction_error(A, x, exact):
+    return np.linalg.norm(A @ (x - exact)) / np.linalg.norm(A @ exact)
+
+
+def preconditioned(A, b, tolerance=1e-3, **options):
+    return qi.least_squares(A, b, tolerance=tolerance, method="preconditioned", rng=0, **options)
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 0.01, 1e-4, 1e-7, 1e-10])
+@pytest.mark.parametrize("noise", [0.1, 1.0, 5.0])
+def test_any_tolerance_is_met_whatever_the_noise(noise, tolerance, rng):
+    A, b = noisy(rng, noise)
+    solution = preconditioned(A, b, tolerance)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= tolerance
+    assert solution.method in ("preconditioned", "rows")
+    residual = np.linalg.norm(A @ solution.x - b) / np.linalg.norm(b)
+    if solution.method == "preconditioned":
+        assert solution.residual.value == pytest.approx(residual, rel=1e-8)
+        assert "passes" in solution.status
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda rng: np.exp(rng.standard_normal(M)),
+        lambda rng: 1 + rng.pareto(1.2, M),
+        lambda rng: np.where(np.arange(M) < 30, 200.0, 1.0),
+        lambda rng: np.where(np.arange(M) % 2, 1.0, 0.0),
+        lambda rng: np.linspace(1e-3, 1, M) ** 2,
+    ],
+    ids=["log-normal", "Pareto", "30 heavy rows", "half zero", "ascending"],
+)
+def test_rows_of_uneven_norms_are_no_obstacle(rows, rng):
+    A, b = noisy(rng, rows=rows)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    solution = preconditioned(A, b)
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-3
+
+
+@pytest.mark.parametrize("kappa", [1.0, 1e3, 1e5])
+def test_the_condition_number_does_not_matter(kappa, rng):
+    A, b = noisy(rng, kappa=kappa)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    solution = preconditioned(A, b, 1e-6)
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-6
+    assert solution.stats.full_passes <= 14
+
+
+@pytest.mark.parametrize("make", [np.float32, np.asfortranarray, sp.csr_array, lambda A: A[::-1][::-1]])
+def test_other_storages_give_the_same_answer(make, rng):
+    A, b = noisy(rng)
+    converted = make(A)
+    dense = np.asarray(converted.toarray() if sp.issparse(converted) else converted, dtype=np.float64)
+    exact = scipy.linalg.lstsq(dense, b)[0]
+    solution = preconditioned(converted, b)
+    assert prediction_error(dense, solution.x, exact) <= solution.error.high <= 1e-3
+
+
+@pytest.mark.parametrize("share", [1e-3, 1.0, 100.0])
+def test_a_ridge_solution_agrees_with_scikit_learn(share, rng):
+    A, b = noisy(rng)
+    ridge = share * np.linalg.norm(A) ** 2 / N
+    exact = Ridge(alpha=ridge, fit_intercept=False).fit(A, b).coef_
+    solution = preconditioned(A, b, 1e-6, ridge=ridge)
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-6
+    residual = np.linalg.norm(A @ solution.x - b) / np.linalg.norm(b)
+    assert solution.residual.value == pytest.approx(residual, rel=1e-6)
+
+
+def test_bounds_of_the_error_hold_over_many_seeds():
+    held, ratios = 0, []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        A, b = noisy(rng, rows=(lambda r: np.exp(r.standard_normal(M))) if seed % 2 else None)
+        exact = scipy.linalg.lstsq(A, b)[0]
+        solution = qi.least_squares(A, b, tolerance=0.02, method="preconditioned", rng=seed)
+        error = prediction_error(A, solution.x, exact)
+        held += solution.error.low <= error <= solution.error.high
+        ratios.append(solution.error.high / error)
+    assert held >= 93
+    assert np.median(ratios) < 2.5  # and are not wide
+
+
+def test_directions_that_drawn_rows_overstate_widen_the_bounds(rng):
+    # A drawn row of a column that few rows have counts for more than there is of it in A.
+    A, b = noisy(rng)
+    A[:, 0] = 0.0
+    A[rng.choice(M, 60, replace=False), 0] = 1.0
+    for seed in range(10):
+        solution = qi.least_squares(A, b, tolerance=0.01, method="preconditioned", rng=seed)
+        exact = scipy.linalg.lstsq(A, b)[0]
+        assert prediction_error(A, solution.x, exact) <= solution.error.high <= 0.01
+
+
+def test_a_column_that_no_drawn_row_has_goes_to_the_exact_solver(rng):
+    A, b = noisy(rng)
+    A[:, 0] = 0.0
+    A[5, 0] = 1e-4
+    solution = preconditioned(A, b)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    assert solution.method == "exact"
+    assert "do not precondition" in solution.status
+    np.testing.assert_allclose(solution.x, exact, rtol=1e-6, atol=1e-8 * np.abs(exact).max())
+
+
+def test_auto_takes_passes_where_the_noise_asks_for_too_many_rows_and_moments_are_dear():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((60_000, 300))
+    b = A @ rng.standard_normal(300) + 30 * rng.standard_normal(60_000)
+    solution = qi.least_squares(A, b, tolerance=1e-3, rng=0)
+    exact = np.linalg.solve(A.T @ A, A.T @ b)
+    assert solution.method == "preconditioned"
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e-150])
+def test_entries_whose_squares_leave_the_range_give_the_right_answer(scale, rng):
+    A, b = noisy(rng)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    solution = preconditioned(A * scale, b)
+    assert prediction_error(A, solution.x * scale, exact) <= 1e-3
+
+
+def test_a_target_far_from_the_range_ends_in_an_answer_or_a_warning(rng):
+    A, b = noisy(rng)
+    b -= A @ scipy.linalg.lstsq(A, b)[0]
+    b += 1e-6 * np.linalg.norm(b) * A[:, 0] / np.linalg.norm(A[:, 0])
+    exact = scipy.linalg.lstsq(A, b)[0]
+    solution = preconditioned(A, b, 0.01)
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 0.01
