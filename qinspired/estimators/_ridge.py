@@ -36,7 +36,7 @@ class SampledRidge(RidgeModel):
     tol : float, default=0.01
         Largest distance of the fitted values from those of the exact solution, relative to the latter, in
         (0, 1). With an intercept they are centred first, so that a large mean of y hides nothing.
-    method : {"auto", "rows", "kaczmarz", "exact"}, default="auto"
+    method : {"auto", "rows", "leverage", "kaczmarz", "block-kaczmarz", "exact"}, default="auto"
         As in `least_squares`; "auto" takes what it predicts to be fastest, an exact solver on small data.
     random_state : int, Generator, SeedSequence, RandomState or None, default=None
         Source of the randomness. An int makes `fit` repeatable.

@@ -1,17 +1,19 @@
-"""Least squares from drawn rows: solved at once, or as the start of a tail-averaged Kaczmarz iteration."""
+"""Least squares from drawn rows: solved at once, or as the start of a tail-averaged (block) Kaczmarz iteration."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qinspired.algorithms._certificates import effective_directions, loss_interval
 from qinspired.algorithms._results import ErrorEstimate
+from qinspired.algorithms.regression._block_kaczmarz import METRIC_ROWS, BlockChains, BlockPlan
 from qinspired.algorithms.regression._held_out import HeldOut, Solved
 from qinspired.algorithms.regression._kaczmarz import Chains
+from qinspired.algorithms.regression._leverage import RowsByLeverage, rows_saved
 from qinspired.algorithms.regression._normal_equations import PRIMAL_COLUMNS, SymmetricSolver
 from qinspired.algorithms.regression._preconditioned import PassesPlan, plan_passes, solve_by_passes
 from qinspired.algorithms.regression._system import Draw, System
@@ -44,6 +46,9 @@ _KACZMARZ_STEPS_PER_ROW = 3.0
 # weight would give 4; the slow ones weigh more, and with 4 the interval covered 88 to 96 % instead of 95 %.
 _CHAIN_SPREAD = 5.5
 
+# Block Kaczmarz stops first at this share of the rows predicted, which are twice too many at kappa 5 (200,000 x 500).
+_BLOCKS_AT_FIRST = 0.6
+
 # A Kaczmarz run ends after as many steps as this many passes over A.
 _MOST_SWEEPS = 4
 
@@ -70,6 +75,8 @@ def from_drawn_rows(
             f"`method` = {method!r} forms n x n moments and needs at most {PRIMAL_COLUMNS} columns; got {system.n}. "
             "Use method='exact'."
         )
+    if method == "leverage":
+        system = _by_leverage(system)
     draw = Draw(system)
     limit = max(system.m // 2, 2 * system.first_draw())
     wanted = system.first_draw()
@@ -78,32 +85,32 @@ def from_drawn_rows(
         draw.grow_to(wanted)
         solved = _solve(system, draw)
         done = f"{wanted} drawn rows"
-        if method == "kaczmarz" and solved.error.high > tolerance:
-            return _kaczmarz(system, solved, held_out, tolerance)
+        if method in ("kaczmarz", "block-kaczmarz") and solved.error.high > tolerance:
+            return _kaczmarz(system, solved, held_out, tolerance, method)
         error = held_out.confirm(solved, solved.x, solved.error)
         if error.high <= tolerance or (method != "auto" and wanted >= limit):
-            return Answer(solved.x, error, held_out.residual(solved.x), "rows"), done
+            return Answer(solved.x, error, held_out.residual(solved.x), system.law.method), done
         # The squared error falls as 1 / (s - degrees of freedom), and the interval narrows to its limit.
         reach = max(_MARGIN * _upper_end(solved, 2.5), error.value)
         needed = solved.degrees + (wanted - solved.degrees) * max(min(reach / tolerance, 1e6), 1.1) ** 2
-        if method in ("auto", "preconditioned") and with_steps:
-            plan = plan_passes(system, solved, tolerance)
+        plan = plan_passes(system, solved, tolerance) if with_steps and method in ("auto", "preconditioned") else None
         if method == "auto":
-            steps = _KACZMARZ_STEPS_PER_ROW * needed
-            by_rows = system.seconds_of_rows(needed - wanted) if needed <= limit else math.inf
-            few_enough = with_steps and steps <= _MOST_SWEEPS * system.m
-            by_steps = system.seconds_of_kaczmarz(steps) if few_enough else math.inf
-            by_passes = plan.seconds if with_steps and not solved.singular else math.inf
-            if min(by_rows, by_steps, by_passes) > 0.8 * system.seconds_of_exact():
+            ways = _seconds(system, solved, needed, limit, wanted, with_steps=with_steps)
+            if plan is not None and not solved.singular:
+                ways["preconditioned"] = plan.seconds
+            fastest = min(ways, key=lambda way: ways[way])
+            if ways[fastest] > 0.8 * system.seconds_of_exact():
                 return None, f"a first draw of {wanted} rows predicted {needed:.3g} for the tolerance: "
-            if by_passes < min(by_rows, by_steps):
+            if fastest == "leverage":
+                return from_drawn_rows(_by_leverage(system, draw), tolerance, "auto", with_steps=False)
+            if plan is not None and fastest == "preconditioned":
                 return _preconditioned(system, draw, plan, tolerance)
-            if by_steps < by_rows:
-                answer, told = _kaczmarz(system, solved, held_out, tolerance)
+            if fastest != "rows":
+                answer, told = _kaczmarz(system, solved, held_out, tolerance, fastest)
                 if answer.error.high <= tolerance:
                     return answer, told
                 return None, f"{told} gave {answer.error.high:.3g}: "
-        if method == "preconditioned":
+        if plan is not None and method == "preconditioned":
             return _preconditioned(system, draw, plan, tolerance)
         wanted = math.ceil(min(needed, limit, 8.0 * wanted))
 
@@ -117,6 +124,37 @@ def _preconditioned(system: System, draw: Draw, plan: PassesPlan, tolerance: flo
         return None, f"{draw.n_draws} drawn rows do not precondition: "
     x, error, residual, done = found
     return Answer(x, error, residual, "preconditioned"), done
+
+
+def _by_leverage(system: System, first: Draw | None = None) -> System:
+    """Return the problem with rows drawn by leverage."""
+    if first is None:
+        first = Draw(system)
+        first.grow_to(system.first_draw())
+    return System(system.A, system.b, system.ridge, RowsByLeverage(system, first), system.rng)
+
+
+def _seconds(
+    system: System, solved: Solved, needed: float, limit: float, drawn: int, *, with_steps: bool
+) -> dict[str, float]:
+    """Predict the times of the ways on, where rows by the law of the problem need so many."""
+    ways = {"rows": system.seconds_of_rows(needed - drawn) if needed <= limit else math.inf}
+    if not with_steps:
+        return ways
+    most = _MOST_SWEEPS * system.m
+    steps = _KACZMARZ_STEPS_PER_ROW * needed
+    ways["kaczmarz"] = system.seconds_of_kaczmarz(steps) if steps <= most else math.inf
+    by_leverage = max(needed * solved.rows_saved, system.first_draw())
+    if by_leverage <= limit:
+        ways["leverage"] = system.seconds_of_scores() + system.seconds_of_rows(by_leverage)
+    # Measured for dense rows only; the eigenvalues of the plan are wanted where steps may win.
+    if not system.A.is_sparse and ways["kaczmarz"] < min(ways["rows"], system.seconds_of_exact()):
+        plan = BlockPlan(solved, system.penalty)
+        steps = plan.steps(needed, most, single=True)
+        ways["kaczmarz"] = system.seconds_of_kaczmarz(steps) if steps <= most else math.inf
+        steps = plan.steps(needed, most)
+        ways["block-kaczmarz"] = system.seconds_of_blocks(steps) if steps <= most else math.inf
+    return ways
 
 
 def _solve(system: System, draw: Draw) -> Solved:
@@ -136,7 +174,8 @@ def _solve(system: System, draw: Draw) -> Solved:
     degrees = _degrees_of_freedom(system, solver, draw.gram)
     squares = draw.squares(x)
     rows_that_matter = _rows_that_matter(squares)
-    directions = min(_directions(draw, solver, x), rows_that_matter)
+    directions, saved = _directions(draw, solver, x, degrees)
+    directions = min(directions, rows_that_matter)
     # Residuals of fitted rows are too small: the expected sum is noise^2 d (1 - 1 / groups - d / s) for d degrees of
     # freedom and s draws, and the error to be estimated noise^2 (d / s) / (1 - d / s).
     fraction = min(degrees / n_draws, 0.9)
@@ -160,7 +199,8 @@ def _solve(system: System, draw: Draw) -> Solved:
         fitted,
         float(squares.mean()) / (1.0 - fraction),
         float(squares.std()) / math.sqrt(n_draws) / (1.0 - fraction),
-        solver.singular,
+        singular=solver.singular,
+        rows_saved=saved,
     )
 
 
@@ -178,8 +218,10 @@ def _degrees_of_freedom(system: System, solver: SymmetricSolver, gram: Float64Ar
     return float(np.clip(trace, 1.0, system.n))
 
 
-def _directions(draw: Draw, solver: SymmetricSolver, x: Float64Array) -> float:
+def _directions(draw: Draw, solver: SymmetricSolver, x: Float64Array, degrees: float) -> tuple[float, float]:
     """Return the effective number of squares that the error sums, from the influences r_s H^-1 u_s of some rows.
+
+    And, from the same rows, the rows that draws by leverage would need over those that these draws need.
 
     It is n for rows of equal leverage, and falls where a drawn outlier pulls far more than the rest: of 20 draws of
     1,024 rows of the diamonds data, 24 columns, the least is 1.1 and the median 24.
@@ -189,10 +231,14 @@ def _directions(draw: Draw, solver: SymmetricSolver, x: Float64Array) -> float:
     rows = np.asarray(block[:count] if isinstance(block, np.ndarray) else block[:count].toarray())
     residuals = targets[:count] - rows @ x
     pulls = solver.solve(np.ascontiguousarray(rows.T))
-    sizes = residuals**2 * np.einsum("ij,ji->i", rows, pulls)
+    leverages = np.einsum("ij,ji->i", rows, pulls)
+    sizes = residuals**2 * leverages
     few = min(count, 4 * _INFLUENCE_ROWS)
     influence = np.outer(residuals[:few], residuals[:few]) * (rows[:few] @ pulls[:, :few])
-    return min(effective_directions(influence, draw.n_draws, sizes), 1.0 * len(x))
+    # A row that was fitted has a smaller residual and leverage than a fresh one.
+    left = np.maximum(1.0 - leverages, 0.01)
+    saved = rows_saved(sizes / left**3, draw.n_draws * leverages / left, degrees)
+    return min(effective_directions(influence, draw.n_draws, sizes), 1.0 * len(x)), saved
 
 
 def _rows_that_matter(squares: Float64Array) -> float:
@@ -211,25 +257,38 @@ def _prediction_error(loss: float, fitted: float, relative_variance: float, dire
     return ErrorEstimate(math.sqrt(loss / fitted), math.sqrt(low / fitted), math.sqrt(high / fitted))
 
 
-def _kaczmarz(system: System, solved: Solved, held_out: HeldOut, tolerance: float) -> tuple[Answer, str]:
+def _kaczmarz(system: System, solved: Solved, held_out: HeldOut, tolerance: float, method: str) -> tuple[Answer, str]:
     """Run two chains of tail-averaged Kaczmarz from the two parents, doubling until certified or dear."""
-    decay = 1.0 / (1.0 + system.penalty)
     limit = _MOST_SWEEPS * system.m
     reach = _MARGIN * _upper_end(solved, _CHAIN_SPREAD)
-    wanted = math.ceil(
-        _KACZMARZ_STEPS_PER_ROW * (solved.n_draws - solved.degrees) * max(min(reach / tolerance, 1e6), 1.0) ** 2
-    )
-    chains = Chains(system, solved.parents, decay)
+    needed = (solved.n_draws - solved.degrees) * max(min(reach / tolerance, 1e6), 1.0) ** 2
+    chains: Chains | BlockChains
+    if method == "kaczmarz":
+        chains = Chains(system, solved.parents, 1.0 / (1.0 + system.penalty))
+        wanted = math.ceil(_KACZMARZ_STEPS_PER_ROW * needed)
+    else:
+        plan = BlockPlan(solved, system.penalty)
+        chains = BlockChains(system, solved.parents, plan)
+        wanted = math.ceil(_BLOCKS_AT_FIRST * plan.steps(needed, limit))
     while True:
         wanted = min(wanted, limit)
         chains.run_to(wanted)
         one, two = chains.averages()
         x = (one + two) / 2.0
-        gap = (one - two) * system.norm / 2.0
-        loss = float(gap @ solved.gram @ gap)
+        gap = (one - two) / 2.0
         fitted = float(x @ solved.gram @ x) * system.norm**2
-        error = _prediction_error(loss, fitted, _CHAIN_SPREAD / solved.directions + 8.0 / wanted, solved.directions)
+        fallen, spread = 0.0, _CHAIN_SPREAD / solved.directions + 8.0 / wanted
+        if isinstance(chains, BlockChains):
+            loss, fallen = chains.length_sq(gap), chains.fallen()
+            spread += 2.0 / METRIC_ROWS
+        else:
+            gap *= system.norm
+            loss = float(gap @ solved.gram @ gap)
+        error = _prediction_error(loss, fitted, spread, solved.directions)
+        if fallen > 0.0 and fitted > 0.0:
+            error = replace(error, high=math.hypot(error.high, math.sqrt(fallen / fitted)))
         if error.high <= tolerance or wanted >= limit:
             error = held_out.confirm(solved, x, error)
-            return Answer(x, error, held_out.residual(x), "kaczmarz"), f"{wanted} Kaczmarz steps"
+            told = f"{wanted} Kaczmarz steps" if method == "kaczmarz" else f"{wanted} rows in block Kaczmarz steps"
+            return Answer(x, error, held_out.residual(x), method), told
         wanted = math.ceil(wanted * min(max((_MARGIN * error.high / tolerance) ** 2, 1.5), 4.0))

@@ -35,6 +35,7 @@ class Solved:
     noise: float  # |A x* - b|^2 without the zero rows of A, from the residuals of the drawn rows
     noise_deviation: float
     singular: bool  # the drawn rows leave directions out, to working precision
+    rows_saved: float  # rows needed if drawn by leverage over those needed as they were drawn
 
 
 class HeldOut:

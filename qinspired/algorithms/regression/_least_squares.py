@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["least_squares"]
 
-_METHODS = ("auto", "rows", "kaczmarz", "preconditioned", "exact", "sketched")
+_METHODS = ("auto", "rows", "leverage", "kaczmarz", "block-kaczmarz", "preconditioned", "exact", "sketched")
 
 
 def least_squares(
@@ -55,11 +55,17 @@ def least_squares(
         Largest |A (x - x*)| / |A x*|, x* the exact solution, in (0, 1). It is a promise: while the upper end of the
         certificate exceeds it, more rows are drawn, and at last all rows are used. 1e-12 is as good a choice as 0.05;
         where rounding allows no such accuracy, `status` says what was reached.
-    method : {"auto", "rows", "kaczmarz", "preconditioned", "exact", "sketched"}, default="auto"
-        "rows" solves from drawn rows; "kaczmarz" averages the tail of a randomized Kaczmarz iteration started there;
-        "exact" uses all rows, "sketched" all rows with a sketch of them as the preconditioner. "auto" takes the one it
-        predicts to be fastest, after a first draw that tells the noise. With a method pinned by name, a tolerance that
-        is not certified raises a warning.
+    method : str, default="auto"
+        "auto" takes the method that it predicts to be fastest, after a first draw that tells the noise. By name:
+
+        - "rows" solves from rows drawn by squared norm, "leverage" from rows drawn by their ridge leverage, which a
+          first draw and one pass tell.
+        - "kaczmarz" and "block-kaczmarz" average the tail of a randomized Kaczmarz iteration, over rows or blocks of
+          them, started from a first draw.
+        - "preconditioned" is conjugate gradients over all rows, started from drawn rows and preconditioned by them.
+        - "exact" uses all rows, "sketched" all rows with a sketch of them as the preconditioner, to full accuracy.
+
+        With a method pinned by name, a tolerance that is not certified raises a warning.
     start : {"index", "uniform"}, default="index"
         "uniform" answers from uniformly drawn rows without the index pass where it can: for a dense array of float32
         or float64, rows of even norms, and a certificate that meets the tolerance. If not, the index is made after
@@ -87,7 +93,12 @@ def least_squares(
     Notes
     -----
     Cost: max(2.5 n, min(64 n, 1024)) rows at first, s n^2 multiplications for s rows; n (1 + (noise / tolerance)^2)
-    rows are needed, noise relative to |A x*|. Each Kaczmarz step costs 6 n. 600 rows for the residual.
+    rows are needed, noise relative to |A x*|. Each Kaczmarz step costs 6 n, as does each row of a block. 600 rows for
+    the residual. On Gaussian 200,000 x 500, noise 0.1 and 1, "block-kaczmarz" took 0.2 to 0.7 times the processor time
+    of "rows" at condition numbers 1.1 and 5, 0.9 to 4 times at 20; without noise all methods end with the first draw.
+    "leverage" adds a pass, 0.2 s there, and needs as many rows: it was never the fastest. Where few rows have most of
+    |A|_F^2 and little leverage it needs fewer: under a tenth on 200,000 x 20 with 95 % of |A|_F^2 in 1 % of the rows.
+    "auto" weighs both from the first draw, "block-kaczmarz" for dense rows only.
     Error: certified by cross-fitting: groups of draws, independent of one another, each pull the joint solution
     towards their own, and the sum of the squared pulls estimates its squared error; 600 fresh rows can refute it.
     A consistent system with a row space of dimension n is solved to rounding by any n independent rows.
@@ -115,6 +126,14 @@ def least_squares(
     .. [3] E. N. Epperly, M. Meier, Y. Nakatsukasa, "Fast randomized least-squares solvers can be just as accurate and
        stable as classical direct solvers" (2024). Differs from [3]_: conjugate gradients in as many rounds as the
        backward error asks for, the last ones with a shift that spares the small singular values.
+    .. [4] I. Necoara, "Faster randomized block Kaczmarz algorithms", SIAM Journal on Matrix Analysis and Applications
+       40 (2019). Differs from [4]_: the step is one length for all blocks, from the largest eigenvalue of the mean
+       block squared, so that averages tend to the least-squares solution with noise too; tails are averaged as in [2]_.
+    .. [5] M. B. Cohen, C. Musco, C. Musco, "Input sparsity time low-rank approximation via ridge leverage score
+       sampling", SODA (2017). Differs from [5]_: scores for a given ridge, from one first draw and 16 random
+       projections, mixed with a quarter of draws by squared norm.
+    .. [6] V. Rokhlin, M. Tygert, "A fast randomized algorithm for overdetermined linear least-squares regression",
+       PNAS 105 (2008). Differs from [6]_ in "preconditioned": drawn rows take the place of a random transform.
 
     Examples
     --------

@@ -20,6 +20,7 @@ class RowLaw(Protocol):
     """What a solver asks of a law: draws, and the chances of rows, which make |A|_F^2 of squares over chances."""
 
     norm: float
+    method: str  # of least_squares, that solves from rows drawn so
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> tuple[IntArray, Float64Array]:
         """Return drawn rows, and what to divide each by so that the mean outer product is A^T A / norm^2."""
@@ -30,6 +31,8 @@ class RowLaw(Protocol):
 
 class RowsByNorm:
     """Rows drawn by squared norm, which become unit rows."""
+
+    method = "rows"
 
     def __init__(self, A: CountingMatrix) -> None:
         self._A = A
@@ -51,6 +54,8 @@ class EvenRows:
 
     The unit of |A|_F is that of the probes, good to a per cent or so; only the scale of drawn rows depends on it.
     """
+
+    method = "rows"
 
     def __init__(self, A: CountingMatrix, rng: np.random.Generator) -> None:
         self._law = UniformRows(A, rng)

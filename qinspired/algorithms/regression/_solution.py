@@ -26,7 +26,7 @@ class LeastSquaresSolution:
     error : ErrorEstimate
         |A (x - x*)| / |A x*|, x* the exact solution. This is what `tolerance` promises.
     method : str
-        What was used: "rows", "kaczmarz", "exact" or "sketched".
+        What was used: the name of a method, as `least_squares` knows it.
     status : str
         What happened, with advice where there is any.
     stats : Cost

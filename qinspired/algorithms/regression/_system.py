@@ -30,6 +30,9 @@ _GROUPS = 16
 # Rates for the choice of a method, from one 2-core machine; only their ratios matter.
 _SYRK_RATE = 5e10
 _KACZMARZ_BYTES = 2.5e9
+_BLOCK_BYTES = 3e9
+_SCORE_BYTES = 4e9
+_SPARSE_PASS_RATE = 5e7  # entries, each with 16 projections
 _SPARSE_RATE = 5e8
 _PASS_BYTES = 2e10
 _SAMPLING_OVERHEAD = 3e-3
@@ -65,6 +68,16 @@ class System:
         """Predict the time of a gradient over all rows."""
         rate = 4.0 * _SPARSE_RATE if self.A.is_sparse else _PASS_BYTES / self.A.entry_bytes
         return self.m * self.per_row / rate
+
+    def seconds_of_blocks(self, n_steps: float) -> float:
+        """Predict the time of block Kaczmarz over so many dense rows."""
+        return n_steps * self.n * self.A.entry_bytes / _BLOCK_BYTES
+
+    def seconds_of_scores(self) -> float:
+        """Predict the time of the pass for the leverages of all rows."""
+        if self.A.is_sparse:
+            return self.A.n_stored / _SPARSE_PASS_RATE
+        return self.A.n_stored * self.A.entry_bytes / _SCORE_BYTES
 
     def seconds_of_exact(self) -> float:
         """Predict the time of the exact solver."""

@@ -47,9 +47,9 @@ def test_any_tolerance_is_met_whatever_the_noise(noise, tolerance, rng):
     [
         lambda rng: np.exp(rng.standard_normal(M)),
         lambda rng: 1 + rng.pareto(1.2, M),
-        lambda rng: np.where(np.arange(M) < 30, 200.0, 1.0),
-        lambda rng: np.where(np.arange(M) % 2, 1.0, 0.0),
-        lambda rng: np.linspace(1e-3, 1, M) ** 2,
+        lambda _: np.where(np.arange(M) < 30, 200.0, 1.0),
+        lambda _: np.where(np.arange(M) % 2, 1.0, 0.0),
+        lambda _: np.linspace(1e-3, 1, M) ** 2,
     ],
     ids=["log-normal", "Pareto", "30 heavy rows", "half zero", "ascending"],
 )
