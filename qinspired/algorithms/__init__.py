@@ -17,6 +17,7 @@ from qinspired.algorithms.cholesky._result import CholeskyApproximation
 from qinspired.algorithms.cholesky._rp_cholesky import rp_cholesky
 from qinspired.algorithms.functions._matrix_function import matrix_function
 from qinspired.algorithms.functions._result import MatrixFunction
+from qinspired.algorithms.regression._implicit_solution import ImplicitSolution
 from qinspired.algorithms.regression._least_squares import least_squares
 from qinspired.algorithms.regression._solution import LeastSquaresSolution
 from qinspired.algorithms.selection._columns import ColumnSubset, select_columns
@@ -35,6 +36,7 @@ __all__ = [
     "Estimate",
     "FrequentDirections",
     "ImplicitApproximation",
+    "ImplicitSolution",
     "LeastSquaresSolution",
     "LowRankApproximation",
     "MatrixFunction",

@@ -132,6 +132,8 @@ class SampledRidge(RidgeModel):
         """
         with all_or_nothing(self):
             X, y = validated(self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
+            if self.method == "implicit":
+                raise ValueError("`method` must not be 'implicit', which forms no weights; use 'dual' for a wide `X`.")
             alpha = check_nonnegative(self.alpha, "alpha")
             tol = check_fraction(self.tol, "tol")
             rng = as_generator(self.random_state, name="random_state")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
@@ -59,6 +59,8 @@ class IndexedRidge:
 
     def fit(self, alpha: float, *, method: str, rng: np.random.Generator) -> RidgeFit:
         """Solve for one target after another."""
+        if method == "implicit":
+            raise ValueError("`method` must not be 'implicit', which forms no weights; use 'dual' for a wide `X`.")
         problem, n = self.problem, self.n_features
         n_targets = problem.b.shape[1]
         coef = np.zeros((n_targets, n))
@@ -67,7 +69,8 @@ class IndexedRidge:
             solution = None  # where nothing varies the weights are zero
             if self.matrix.frobenius_norm > 0.0:
                 b = problem.b[:, target]
-                solution = least_squares(self.matrix, b, ridge=alpha, tolerance=self.tol, method=method, rng=rng)
+                found = least_squares(self.matrix, b, ridge=alpha, tolerance=self.tol, method=method, rng=rng)
+                solution = cast("LeastSquaresSolution", found)
                 coef[target] = solution.x[:n]
             solutions.append(solution)
         return RidgeFit(

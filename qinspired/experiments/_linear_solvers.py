@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from qinspired.experiments._task import Answer, Solver, Task, stored_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qinspired.algorithms import LeastSquaresSolution
     from qinspired.baselines import LeastSquaresResult
 
 __all__ = [
@@ -118,7 +119,10 @@ def sampled_least_squares(*, method: str = "auto") -> Solver:
         started = time.perf_counter()
         matrix = as_sq_matrix(task.A)
         ready = time.perf_counter()
-        found = least_squares(matrix, task.right_hand_side, tolerance=task.tolerance, method=method, rng=seed)
+        found = cast(
+            "LeastSquaresSolution",
+            least_squares(matrix, task.right_hand_side, tolerance=task.tolerance, method=method, rng=seed),
+        )
         done = time.perf_counter()
         return Answer(
             value=found.x,

@@ -227,3 +227,8 @@ def test_a_pinned_method_that_misses_the_tolerance_warns():
     X, y, _ = problem(300, 10, noise=20.0)
     with pytest.warns(ToleranceNotMetWarning):
         qi.SampledRidge(tol=1e-6, method="rows", random_state=0).fit(X, y)
+
+
+def test_a_method_that_forms_no_weights_is_refused(rng):
+    with pytest.raises(ValueError, match=r"`method` must not be 'implicit'.*use 'dual'"):
+        qi.SampledRidge(method="implicit").fit(rng.standard_normal((30, 4)), np.ones(30))

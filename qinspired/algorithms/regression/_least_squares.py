@@ -14,10 +14,12 @@ from qinspired.access import DenseMatrix, SampleQueryMatrix, as_sq_matrix, base_
 from qinspired.algorithms._results import CostMeter, ErrorEstimate
 from qinspired.algorithms.approximation._row_laws import UnevenRowsError
 from qinspired.algorithms.regression._drawn_rows import Answer, from_drawn_rows
-from qinspired.algorithms.regression._normal_equations import (
-    exact_least_squares,
-)
+from qinspired.algorithms.regression._from_row_space import from_row_space
+from qinspired.algorithms.regression._implicit import implicit_least_squares, may_read_rows
+from qinspired.algorithms.regression._implicit_solution import ImplicitSolution
+from qinspired.algorithms.regression._normal_equations import exact_least_squares
 from qinspired.algorithms.regression._row_laws import EvenRows, RowsByNorm
+from qinspired.algorithms.regression._row_space import FIRST_ROWS
 from qinspired.algorithms.regression._solution import LeastSquaresSolution
 from qinspired.algorithms.regression._system import System
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
@@ -28,7 +30,20 @@ if TYPE_CHECKING:
 
 __all__ = ["least_squares"]
 
-_METHODS = ("auto", "rows", "leverage", "kaczmarz", "block-kaczmarz", "preconditioned", "exact", "sketched")
+_METHODS = (
+    "auto",
+    "rows",
+    "leverage",
+    "kaczmarz",
+    "block-kaczmarz",
+    "preconditioned",
+    "dual",
+    "galerkin",
+    "implicit",
+    "exact",
+    "sketched",
+)
+_WITHOUT_INDEX = ("auto", "rows", "dual")
 
 
 def least_squares(
@@ -40,7 +55,7 @@ def least_squares(
     method: str = "auto",
     start: str = "index",
     rng: RNGLike = None,
-) -> LeastSquaresSolution:
+) -> LeastSquaresSolution | ImplicitSolution:
     """Minimiser of |A x - b|^2 + ridge |x|^2, within a tolerance of the exact one in prediction and certified.
 
     Parameters
@@ -56,14 +71,25 @@ def least_squares(
         certificate exceeds it, more rows are drawn, and at last all rows are used. 1e-12 is as good a choice as 0.05;
         where rounding allows no such accuracy, `status` says what was reached.
     method : str, default="auto"
-        "auto" takes the method that it predicts to be fastest, after a first draw that tells the noise. By name:
+        "auto" takes the method that it predicts to be fastest, after a first draw that tells the noise. By name, from
+        as many drawn rows as span all columns:
 
         - "rows" solves from rows drawn by squared norm, "leverage" from rows drawn by their ridge leverage, which a
           first draw and one pass tell.
         - "kaczmarz" and "block-kaczmarz" average the tail of a randomized Kaczmarz iteration, over rows or blocks of
-          them, started from a first draw.
+          them, started there.
         - "preconditioned" is conjugate gradients over all rows, started from drawn rows and preconditioned by them.
-        - "exact" uses all rows, "sketched" all rows with a sketch of them as the preconditioner, to full accuracy.
+
+        In the space of few drawn rows, for a wide matrix or one of low rank:
+
+        - "dual" takes the combination of drawn rows that is best for drawn rows, "galerkin" the one for all rows, by
+          one pass; "implicit" is "dual" without forming x, which "auto" takes for an `ImplicitMatrix` whose rows are
+          too long to be read whole.
+
+        From all rows:
+
+        - "exact" takes the fastest direct solver that is safe, "sketched" a sketch of all rows as the preconditioner
+          of an iteration, to full accuracy.
 
         With a method pinned by name, a tolerance that is not certified raises a warning.
     start : {"index", "uniform"}, default="index"
@@ -75,8 +101,9 @@ def least_squares(
 
     Returns
     -------
-    LeastSquaresSolution
-        With `x`, `residual`, `error`, `method`, `status`, `stats`, `explain`.
+    LeastSquaresSolution, or ImplicitSolution from "implicit"
+        With `x`, `residual`, `error`, `method`, `status`, `stats`, `explain`. An implicit one has `query`, `sample`,
+        `inner` and `norm` in place of `x`.
 
     Raises
     ------
@@ -94,17 +121,22 @@ def least_squares(
     -----
     Cost: max(2.5 n, min(64 n, 1024)) rows at first, s n^2 multiplications for s rows; n (1 + (noise / tolerance)^2)
     rows are needed, noise relative to |A x*|. Each Kaczmarz step costs 6 n, as does each row of a block. 600 rows for
-    the residual. On Gaussian 200,000 x 500, noise 0.1 and 1, "block-kaczmarz" took 0.2 to 0.7 times the processor time
+    the residual. "preconditioned" reads A once, at 4 m n multiplications, for each factor sqrt(s / n) of the error,
+    whatever the noise. "dual" takes 64 rows at first, doubled until certified, and s^2 n multiplications; "galerkin"
+    6 m n k more for k directions.
+    On Gaussian 200,000 x 500, noise 0.1 and 1, "block-kaczmarz" took 0.2 to 0.7 times the processor time
     of "rows" at condition numbers 1.1 and 5, 0.9 to 4 times at 20; without noise all methods end with the first draw.
     "leverage" adds a pass, 0.2 s there, and needs as many rows: it was never the fastest. Where few rows have most of
     |A|_F^2 and little leverage it needs fewer: under a tenth on 200,000 x 20 with 95 % of |A|_F^2 in 1 % of the rows.
-    "auto" weighs both from the first draw, "block-kaczmarz" for dense rows only.
+    "auto" weighs all of them from the first draw, "block-kaczmarz" for dense rows only.
     Error: certified by cross-fitting: groups of draws, independent of one another, each pull the joint solution
     towards their own, and the sum of the squared pulls estimates its squared error; 600 fresh rows can refute it.
     A consistent system with a row space of dimension n is solved to rounding by any n independent rows.
     The interval takes rows to pull about as their norms say. Where a few rows have a leverage far above it (outliers in
     nearly dependent columns) it is too narrow: on the diamonds data, largest leverage 15 times the mean, it covered 57
     to 87 of 100 seeds; tolerances of 5 and 1 % were kept by all, 0.3 % by 86 ("rows") and 98 ("kaczmarz").
+    "preconditioned" is certified by the gradient, in the metric of the drawn rows, and by the range of the eigenvalues
+    of A^T A in that metric: the Ritz values of the iteration, or the Marchenko-Pastur law if wider, by a quarter more.
     From all rows: normal equations, refined by passes over A where their rounding exceeds the tolerance. Where A is too
     ill-conditioned for them, tall and dense, and always for "sketched": a sketch of 8 n rows by one pass, its QR
     factor R, and conjugate gradients with R as preconditioner in rounds, 4 m n multiplications an iteration, until the
@@ -113,6 +145,10 @@ def least_squares(
     The certificate of a refined solution is 2 |R^-T A^T (b - A x)|, and what rounding does to it. It bounds the error
     if no vector is stretched by the sketch to more than twice its length, which nothing computed proves; the share
     of rounding is the size usual for sums, not the worst, and its factor 1 / s_min is that of R.
+    Without ridge, "dual" and "implicit" on a matrix that no few rows span are certified by their residual, which bounds
+    the error; where b is farther from the range of A than the tolerance, that bound cannot meet it. Where drawn rows
+    span A to rounding, and with a ridge, "dual" is certified by cross-fitting, and "galerkin" by the gradient that its
+    pass finds outside the space, to rounding or by |gradient| / (2 sqrt(ridge)).
     What no sample can tell is the smallest singular value: a direction of A that carries less than about 1 / s of
     |A|_F^2 may go unseen, with the part of b that only it explains.
 
@@ -155,18 +191,26 @@ def least_squares(
     ridge = check_nonnegative(ridge, "ridge")
     if start not in ("index", "uniform"):
         raise ValueError(f"`start` must be 'index' or 'uniform'; got {start!r}.")
-    if start == "uniform" and method not in ("auto", "rows"):
-        raise ValueError(f"`start` must be 'index' for method {method!r}; 'uniform' goes with 'auto' and 'rows'.")
+    if start == "uniform" and method not in _WITHOUT_INDEX:
+        raise ValueError(
+            f"`start` must be 'index' for method {method!r}; 'uniform' goes with 'auto', 'rows' and 'dual'."
+        )
     built_index = not has_access(A)
     matrix = as_sq_matrix(A, index="later" if start == "uniform" else "now")
     m, n = matrix.shape
     target = check_vector(b, m, "b")
     generator = as_generator(rng)
     meter = CostMeter(matrix, built_index=built_index)
+    implicit = method == "implicit" or (method == "auto" and not may_read_rows(meter.matrix))
+    if implicit and ridge > 0.0:
+        raise ValueError(
+            f"`ridge` must be 0 for an implicit solution, whose certificate is by the residual; got {ridge!r}. Use a "
+            "matrix whose rows can be read, with another method."
+        )
     size = float(np.abs(target).max())
     scaled = target / size if size else target
     note = ""
-    if start == "uniform" and size:
+    if start == "uniform" and size and not implicit:
         answer, note = _without_index(meter.matrix, scaled, ridge, tolerance, method, generator)
         if answer is not None:
             return _result(answer, size, note, meter, matrix)
@@ -174,15 +218,25 @@ def least_squares(
         raise ZeroMassError(
             "`A` must have a non-zero entry: every x solves a system with the zero matrix equally well."
         )
+    if size == 0.0 and implicit:
+        rows = meter.matrix.sample_rows(1, generator)
+        zero = ErrorEstimate(0.0, 0.0, 0.0, 1.0)
+        return ImplicitSolution(rows, np.zeros(1), zero, zero, "implicit", "b is zero", meter.read(), matrix)
     if size == 0.0:
         zero = ErrorEstimate(0.0, 0.0, 0.0, 1.0)
         return LeastSquaresSolution(np.zeros(n), zero, zero, "exact", "b is zero", meter.read(), matrix)
     system = System(meter.matrix, scaled, ridge, RowsByNorm(meter.matrix), generator)
-    if method in ("exact", "sketched") or (method == "auto" and not system.worth_sampling()):
-        status = "" if method != "auto" else "predicted to be the fastest on this matrix: "
+    if implicit:
+        return _implicit(system, size, note, tolerance, meter, matrix)
+    by_space = _by_row_space(system, method)
+    if method in ("exact", "sketched") or (method == "auto" and not by_space and not system.worth_sampling()):
+        status = "predicted to be the fastest on this matrix: " if method == "auto" else ""
         return _exact(system, size, note + status, tolerance, meter, matrix, sketched=method == "sketched")
-    with small_products(n):
-        answer, status = from_drawn_rows(system, tolerance, method)
+    if by_space:
+        answer, status = from_row_space(system, tolerance, method)
+    else:
+        with small_products(n):
+            answer, status = from_drawn_rows(system, tolerance, method)
     if answer is None:
         return _exact(system, size, note + status, tolerance, meter, matrix)
     if answer.error.high > tolerance:
@@ -207,12 +261,15 @@ def _without_index(
         return None, "the matrix has an index, which was used; "
     try:
         system = System(A, b, ridge, EvenRows(A, rng), rng)
-        if not system.can_be_sampled():
+        if _by_row_space(system, method):
+            answer, done = from_row_space(system, tolerance, method)
+        elif not system.can_be_sampled():
             return None, "too few rows for a start without an index; "
-        if method == "auto" and not system.worth_sampling():
+        elif method == "auto" and not system.worth_sampling():
             return None, ""
-        with small_products(system.n):
-            answer, done = from_drawn_rows(system, tolerance, method, with_steps=False)
+        else:
+            with small_products(system.n):
+                answer, done = from_drawn_rows(system, tolerance, method, with_steps=False)
     except UnevenRowsError as error:
         return None, f"{error}, so that the index was built; "
     if answer is None:
@@ -223,6 +280,32 @@ def _without_index(
         f"started without an index: the certificate meets the tolerance {tolerance:g} with {done}; "
         "rows unlike any that was read or probed would go unseen"
     )
+
+
+def _implicit(
+    system: System, size: float, note: str, tolerance: float, meter: CostMeter, matrix: SampleQueryMatrix
+) -> ImplicitSolution:
+    with small_products(FIRST_ROWS):
+        found = implicit_least_squares(system, tolerance)
+    if found.error.high > tolerance:
+        status = (
+            f"{note}the certificate shows {found.error.high:.3g}, above the tolerance {tolerance:g}, after "
+            f"{found.done}; use a larger tolerance, or another method where rows of `A` can be read"
+        )
+        warnings.warn(f"least_squares(method='implicit'): {status}.", ToleranceNotMetWarning, stacklevel=3)
+    else:
+        status = f"{note}the certificate meets the tolerance {tolerance:g} with {found.done}"
+    coefficients = _unscaled(found.coefficients, size)
+    return ImplicitSolution(
+        found.rows, coefficients, found.residual, found.error, "implicit", status, meter.read(), matrix
+    )
+
+
+def _by_row_space(system: System, method: str) -> bool:
+    """Say whether to solve in the space of few drawn rows: where a row for each column would be too many."""
+    if method == "auto":
+        return not system.worth_sampling() and system.worth_drawing(FIRST_ROWS)
+    return method in ("dual", "galerkin")
 
 
 def _result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,18 +12,20 @@ from qinspired.algorithms._gather import squares_are_safe, unit_rows
 from qinspired.algorithms.regression._normal_equations import PRIMAL_COLUMNS, moment
 
 if TYPE_CHECKING:
-    from qinspired._typing import Float64Array
+    import numpy.typing as npt
+
+    from qinspired._typing import Float64Array, IntArray
     from qinspired.access import CountingMatrix
     from qinspired.algorithms.regression._row_laws import RowLaw
 
-__all__ = ["Draw", "System"]
+__all__ = ["LEAST_DRAW", "LEAST_DRAW_PER_COLUMN", "Draw", "System", "draw_rows"]
 
 # Rows of the first draw, in multiples of n: each half of them determines a solution, exact for a consistent system.
 _FIRST_DRAW = 2.5
 
 # The first draw has at least this many rows a column, up to a limit. Features of one row in a hundred, and outliers,
 # must have a chance to be drawn: on the diamonds data, 24 columns, 60 rows gave answers off by 11 % certified as 3 %.
-_LEAST_DRAW_PER_COLUMN, _LEAST_DRAW = 64, 1024
+LEAST_DRAW_PER_COLUMN, LEAST_DRAW = 64, 1024
 
 # Groups of draws whose scores make the certificate: its own noise is 1 / (groups - 1) of that of the error.
 _GROUPS = 16
@@ -35,7 +38,10 @@ _SCORE_BYTES = 4e9
 _SPARSE_PASS_RATE = 5e7  # entries, each with 16 projections
 _SPARSE_RATE = 5e8
 _PASS_BYTES = 2e10
+_GATHER_BYTES = 2.5e9
 _SAMPLING_OVERHEAD = 3e-3
+_DRAWN_OVERHEAD = 1e-2
+_HELD_OUT = 600
 
 
 class System:
@@ -81,13 +87,43 @@ class System:
 
     def seconds_of_exact(self) -> float:
         """Predict the time of the exact solver."""
-        if self.n > PRIMAL_COLUMNS and self.A.is_sparse:
+        size = min(self.m, self.n)
+        if self.A.is_sparse and size > PRIMAL_COLUMNS:
             return 200.0 * self.A.n_stored / _SPARSE_RATE
-        return self.seconds_of_rows(self.m)
+        if self.n <= self.m and self.n <= PRIMAL_COLUMNS:
+            return self.seconds_of_rows(self.m)
+        if self.A.is_sparse:
+            return self.A.n_stored * (self.A.n_stored / self.n) / _SPARSE_RATE + 2.0 * size**3 / _SYRK_RATE
+        # An orthogonal factorisation takes 4 times the multiplications of a Gram matrix.
+        return (1.0 if size <= PRIMAL_COLUMNS else 4.0) * size**2 * max(self.m, self.n) / _SYRK_RATE
+
+    def seconds_of_drawn(self, n_rows: float) -> float:
+        """Predict the time of the Gram matrix of some drawn rows, its decomposition, and reading the held-out rows."""
+        read = (n_rows + _HELD_OUT) * self.per_row * self.A.entry_bytes / _GATHER_BYTES
+        pairs = n_rows**2 * self.per_row / (_SPARSE_RATE if self.A.is_sparse else _SYRK_RATE)
+        return _DRAWN_OVERHEAD + read + pairs + 10.0 * n_rows**3 / _SYRK_RATE
+
+    def seconds_of_projected(self, n_rows: float, rank: int) -> float:
+        """Predict the time of reading some rows and projecting them on a few directions."""
+        work = 2.0 * self.per_row * rank / (_SPARSE_RATE if self.A.is_sparse else _SYRK_RATE)
+        return n_rows * (self.per_row * self.A.entry_bytes / _GATHER_BYTES + work)
+
+    def seconds_within(self, rank: int) -> float:
+        """Predict the time of the exact solution within a few directions."""
+        return 3.0 * self.seconds_of_projected(self.m, rank) + 4.0 * self.m * rank**2 / _SYRK_RATE
+
+    def worth_drawing(self, n_rows: int) -> bool:
+        """Say whether rows too few to span all columns are cheap beside the exact solver."""
+        few = self.n > PRIMAL_COLUMNS or self.first_draw() > self.m / 3
+        return few and n_rows < self.m / 2 and 4.0 * self.seconds_of_drawn(n_rows) < self.seconds_of_exact()
+
+    def not_zero(self) -> npt.NDArray[np.bool_]:
+        """Return which rows are known not to be zero, of shape (m,); all, where the law does not know norms."""
+        return self.law.chances(np.arange(self.m)) > 0.0
 
     def first_draw(self) -> int:
         """Return the number of rows of the first draw."""
-        least = min(_LEAST_DRAW_PER_COLUMN * self.n, _LEAST_DRAW)
+        least = min(LEAST_DRAW_PER_COLUMN * self.n, LEAST_DRAW)
         return max(math.ceil(_FIRST_DRAW * min(self.n, self.m)), least)
 
     def can_be_sampled(self) -> bool:
@@ -100,11 +136,31 @@ class System:
         return self.can_be_sampled() and first + _SAMPLING_OVERHEAD < self.seconds_of_exact()
 
 
-class Draw:
-    """Drawn rows over their scales, u_s = a_i / s_i with targets b_i |A|_F / s_i, and their moments.
+@dataclass(frozen=True, slots=True)
+class DrawnBlock:
+    """Drawn rows a_i over their scales s_i in float64, with targets b_i |A|_F / s_i; by squared norm, unit rows."""
 
-    Drawn by squared norm they are unit rows.
-    """
+    block: Any
+    targets: Float64Array
+    rows: IntArray
+    scales: Float64Array
+
+
+def draw_rows(system: System, count: int) -> DrawnBlock:
+    """Draw rows and read them."""
+    rows, scales = system.law.draw(count, system.rng)
+    block = system.A.rows(rows).astype(np.float64, copy=False)
+    if not squares_are_safe(scales, block.dtype):
+        block = unit_rows(block, scales).astype(np.float64, copy=False)
+    elif isinstance(block, np.ndarray):
+        block /= scales[:, None]
+    else:
+        block.data /= np.repeat(scales, np.diff(block.indptr))
+    return DrawnBlock(block, system.b[rows] / (scales / system.norm), rows, scales)
+
+
+class Draw:
+    """Drawn rows over their scales with their targets and moments."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -115,20 +171,15 @@ class Draw:
 
     def grow_to(self, n_draws: int) -> None:
         """Draw more rows."""
-        system = self._system
-        rows, scales = system.law.draw(n_draws - self.n_draws, system.rng)
-        block = system.A.rows(rows).astype(np.float64, copy=False)
-        if not squares_are_safe(scales, block.dtype):
-            block = unit_rows(block, scales).astype(np.float64, copy=False)
-        elif isinstance(block, np.ndarray):
-            block /= scales[:, None]
-        else:
-            block.data /= np.repeat(scales, np.diff(block.indptr))
-        targets = system.b[rows] / (scales / system.norm)
+        drawn = draw_rows(self._system, n_draws - self.n_draws)
+        self.add(drawn.block, drawn.targets)
+
+    def add(self, block: Any, targets: Float64Array) -> None:
+        """Take in drawn rows."""
         self.blocks.append((block, targets))
         self.gram += moment(block)
         self.rhs += block.T @ targets
-        self.n_draws = n_draws
+        self.n_draws += len(targets)
 
     def squares(self, x: Float64Array) -> Float64Array:
         """Return the squared residuals of the drawn rows."""

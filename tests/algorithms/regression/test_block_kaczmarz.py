@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 import qinspired as qi
 from qinspired.access import CountingMatrix
 from qinspired.algorithms.regression._block_kaczmarz import BlockChains, BlockPlan
-from qinspired.algorithms.regression._drawn_rows import _solve
+from qinspired.algorithms.regression._cross_fit import solve_drawn
 from qinspired.algorithms.regression._row_laws import RowsByNorm
 from qinspired.algorithms.regression._system import Draw, System
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
@@ -30,7 +30,7 @@ def solved(A, b, ridge=0.0, n_draws=1000, seed=0):
     system = System(counted, b, ridge, RowsByNorm(counted), np.random.default_rng(seed))
     draw = Draw(system)
     draw.grow_to(n_draws)
-    return system, _solve(system, draw)
+    return system, solve_drawn(draw, system.penalty, system.norm)
 
 
 class Scripted(CountingMatrix):
@@ -191,7 +191,8 @@ def test_intervals_of_block_kaczmarz_cover_the_truth_in_100_seeds(skew):
     assert refuted <= 5
 
 
-def test_auto_takes_block_kaczmarz_on_a_noisy_dense_system_of_many_columns():
+def test_auto_takes_block_kaczmarz_on_a_noisy_dense_system_where_passes_are_dear(monkeypatch):
+    monkeypatch.setattr("qinspired.algorithms.regression._system._PASS_BYTES", 1e8)
     rng = np.random.default_rng(0)
     A, b = tall(rng, shape=(50_000, 500), noise=0.1, kappa=1.0)
     exact = np.linalg.solve(A.T @ A, A.T @ b)
@@ -241,5 +242,5 @@ def test_bad_input_is_refused_with_block_kaczmarz_too(rng):
         qi.least_squares(np.where(np.isclose(A, A[3, 2]), np.inf, A), np.ones(30), method="block-kaczmarz")
     with pytest.raises(ZeroMassError, match="non-zero"):
         qi.least_squares(np.zeros((10, 5)), np.ones(10), method="block-kaczmarz")
-    with pytest.raises(ValueError, match="'uniform' goes with 'auto' and 'rows'"):
+    with pytest.raises(ValueError, match="'uniform' goes with 'auto', 'rows' and 'dual'"):
         qi.least_squares(A, np.ones(30), method="block-kaczmarz", start="uniform")

@@ -237,7 +237,7 @@ def test_a_ridge_out_of_range_is_refused(ridge, rng):
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones(rng):
-    known = "auto, rows, leverage, kaczmarz, block-kaczmarz, preconditioned, exact, sketched"
+    known = "auto, rows, leverage, kaczmarz, block-kaczmarz, preconditioned, dual, galerkin, implicit, exact, sketched"
     with pytest.raises(ValueError, match=f"`method` must be one of {known}; got 'qr'"):
         qi.least_squares(rng.standard_normal((30, 5)), np.ones(30), method="qr")
 

@@ -158,7 +158,8 @@ def test_the_predicted_saving_is_that_of_the_exact_laws(rng):
     assert rows_saved(np.zeros(5), np.ones(5), 8.0) == 1.0
 
 
-def test_auto_draws_by_leverage_where_it_predicts_to_save_rows():
+def test_auto_draws_by_leverage_where_it_predicts_to_save_rows_and_passes_are_dear(monkeypatch):
+    monkeypatch.setattr("qinspired.algorithms.regression._system._PASS_BYTES", 1e8)
     rng = np.random.default_rng(0)
     A, b = with_outliers(rng, shape=(40_000, 400), size=300.0, share=0.05)
     exact = np.linalg.solve(A.T @ A, A.T @ b)
@@ -258,5 +259,5 @@ def test_bad_input_is_refused_with_rows_by_leverage_too(rng):
         qi.least_squares(np.where(np.isclose(A, A[3, 2]), np.inf, A), np.ones(30), method="leverage")
     with pytest.raises(ZeroMassError, match="non-zero"):
         qi.least_squares(np.zeros((10, 5)), np.ones(10), method="leverage")
-    with pytest.raises(ValueError, match="'uniform' goes with 'auto' and 'rows'"):
+    with pytest.raises(ValueError, match="'uniform' goes with 'auto', 'rows' and 'dual'"):
         qi.least_squares(A, np.ones(30), method="leverage", start="uniform")
