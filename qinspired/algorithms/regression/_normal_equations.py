@@ -33,6 +33,9 @@ _DENSE_CELLS = 50_000_000
 
 _LSQR_ITERATIONS = 2000
 
+# LSQR ends where |A^T r| falls below this share of |A| |r|: at first the tolerance times the former.
+_FIRST_REDUCTION, _LEAST_REDUCTION = 0.1, 1e-12
+
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -107,7 +110,7 @@ def exact_least_squares(
         if found is not None:
             return found
     if A.is_sparse and m * n > _DENSE_CELLS:
-        found = _by_lsqr(A, b, ridge)
+        found = _by_lsqr(A, b, ridge, tolerance)
     else:
         found = _by_lapack(A, b, ridge)
     return replace(found, how=f"{found.how}, after {reason}") if reason else found
@@ -144,7 +147,8 @@ def _by_moments(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: flo
     return plain if found is None and solver.condition < 1e10 else found
 
 
-def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
+def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float) -> ExactSolution:
+    """Iterate until LSQR's own estimates show the tolerance, each run starting where the one before ended."""
     scale = A.frobenius_norm
     operator = scipy.sparse.linalg.LinearOperator(
         A.shape,
@@ -152,21 +156,28 @@ def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
         rmatvec=lambda v: A.rmatmul((v / scale).reshape(-1, 1))[:, 0],
         dtype=np.float64,
     )
-    found = scipy.sparse.linalg.lsqr(
-        operator,
-        b,
-        damp=np.sqrt(ridge) / scale,
-        atol=1e-12,
-        btol=1e-12,
-        conlim=1e14,
-        iter_lim=min(20 * min(A.shape), _LSQR_ITERATIONS),
-    )
-    # |A (x - x*)| <= |A^T r| / sigma_min, with LSQR's own estimates of both.
-    fitted = float(np.linalg.norm(A.matmul((found[0] / scale)[:, None])))
-    rounding = float(found[7] * found[6] / max(found[5], 1e-300)) / fitted if fitted > 0.0 else np.inf
-    converged = found[1] in (0, 1, 2, 4, 5)
-    rounding = rounding if converged else max(rounding, 1.0)
-    return ExactSolution(np.asarray(found[0] / scale), rounding, f"{found[2]} iterations of LSQR", converged)
+    left = min(20 * min(A.shape), _LSQR_ITERATIONS)
+    x, reduction, taken = None, max(_FIRST_REDUCTION * tolerance, _LEAST_REDUCTION), 0
+    while True:
+        found = scipy.sparse.linalg.lsqr(
+            operator,
+            b,
+            damp=np.sqrt(ridge) / scale,
+            atol=reduction,
+            btol=min(reduction, _LEAST_REDUCTION),
+            conlim=1e14,
+            iter_lim=left,
+            x0=x,
+        )
+        x, taken, left = found[0], taken + found[2], left - found[2]
+        # |A (x - x*)| <= |A^T r| / sigma_min, with LSQR's own estimates of both.
+        fitted = float(np.linalg.norm(A.matmul((x / scale)[:, None])))
+        error = float(found[7] * found[6] / max(found[5], 1e-300)) / fitted if fitted > 0.0 else np.inf
+        converged = found[1] in (0, 1, 2, 4, 5)
+        if error <= tolerance or reduction <= _LEAST_REDUCTION or left <= 0 or not converged:
+            error = error if converged else max(error, 1.0)
+            return ExactSolution(np.asarray(x / scale), error, f"{taken} iterations of LSQR", converged)
+        reduction = max(min(0.5 * tolerance / error, 0.1) * reduction, _LEAST_REDUCTION)
 
 
 def _by_lapack(A: CountingMatrix, b: Float64Array, ridge: float) -> ExactSolution:
