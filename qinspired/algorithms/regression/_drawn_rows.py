@@ -54,7 +54,7 @@ def from_drawn_rows(
 ) -> tuple[Answer | None, str]:
     """Draw and solve until certified; None with the reason where all rows are the better way.
 
-    Without steps, for rows not drawn by squared norm, "auto" takes no Kaczmarz steps.
+    Without steps, for rows not drawn by squared norm, "auto" takes no Kaczmarz steps and draws none by leverage.
     """
     if system.n > PRIMAL_COLUMNS:
         raise ValueError(
@@ -79,7 +79,7 @@ def from_drawn_rows(
         # The squared error falls as 1 / (s - degrees of freedom), and the interval narrows to its limit.
         reach = max(_MARGIN * upper_end(solved, 2.5), error.value)
         needed = solved.degrees + (wanted - solved.degrees) * max(min(reach / tolerance, 1e6), 1.1) ** 2
-        plan = plan_passes(system, solved, tolerance) if with_steps and method in ("auto", "preconditioned") else None
+        plan = plan_passes(system, solved, tolerance) if method in ("auto", "preconditioned") else None
         if method == "auto":
             ways = _seconds(system, solved, needed, limit, wanted, with_steps=with_steps)
             if plan is not None and not solved.singular:
@@ -90,22 +90,24 @@ def from_drawn_rows(
             if fastest == "leverage":
                 return from_drawn_rows(_by_leverage(system, draw), tolerance, "auto", with_steps=False)
             if plan is not None and fastest == "preconditioned":
-                return _preconditioned(system, draw, plan, tolerance)
+                return _preconditioned(system, draw, solved, plan, tolerance)
             if fastest != "rows":
                 answer, told = _kaczmarz(system, solved, held_out, tolerance, fastest)
                 if answer.error.high <= tolerance:
                     return answer, told
                 return None, f"{told} gave {answer.error.high:.3g}: "
         if plan is not None and method == "preconditioned":
-            return _preconditioned(system, draw, plan, tolerance)
+            return _preconditioned(system, draw, solved, plan, tolerance)
         wanted = math.ceil(min(needed, limit, 8.0 * wanted))
 
 
-def _preconditioned(system: System, draw: Draw, plan: PassesPlan, tolerance: float) -> tuple[Answer | None, str]:
+def _preconditioned(
+    system: System, draw: Draw, solved: Solved, plan: PassesPlan, tolerance: float
+) -> tuple[Answer | None, str]:
     if plan.n_draws > draw.n_draws:
         draw.grow_to(plan.n_draws)
-    solved = solve_drawn(draw, system.penalty, system.norm)
-    found = None if solved.singular else solve_by_passes(system, solved, tolerance)
+        solved = solve_drawn(draw, system.penalty, system.norm)
+    found = None if solved.singular else solve_by_passes(system, solved, tolerance, plan.spread)
     if found is None:
         return None, f"{draw.n_draws} drawn rows do not precondition: "
     x, error, residual, done = found

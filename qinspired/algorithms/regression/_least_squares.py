@@ -43,7 +43,7 @@ _METHODS = (
     "exact",
     "sketched",
 )
-_WITHOUT_INDEX = ("auto", "rows", "dual")
+_WITHOUT_INDEX = ("auto", "rows", "preconditioned", "dual")
 
 
 def least_squares(
@@ -193,7 +193,8 @@ def least_squares(
         raise ValueError(f"`start` must be 'index' or 'uniform'; got {start!r}.")
     if start == "uniform" and method not in _WITHOUT_INDEX:
         raise ValueError(
-            f"`start` must be 'index' for method {method!r}; 'uniform' goes with 'auto', 'rows' and 'dual'."
+            f"`start` must be 'index' for method {method!r}; 'uniform' goes with 'auto', 'rows', 'preconditioned' and "
+            "'dual'."
         )
     built_index = not has_access(A)
     matrix = as_sq_matrix(A, index="later" if start == "uniform" else "now")
@@ -231,14 +232,14 @@ def least_squares(
     by_space = _by_row_space(system, method)
     if method in ("exact", "sketched") or (method == "auto" and not by_space and not system.worth_sampling()):
         status = "predicted to be the fastest on this matrix: " if method == "auto" else ""
-        return _exact(system, size, note + status, tolerance, meter, matrix, sketched=method == "sketched")
+        return _exact(system, size, note + status, tolerance, meter, matrix, method)
     if by_space:
         answer, status = from_row_space(system, tolerance, method)
     else:
         with small_products(n):
             answer, status = from_drawn_rows(system, tolerance, method)
     if answer is None:
-        return _exact(system, size, note + status, tolerance, meter, matrix)
+        return _exact(system, size, note + status, tolerance, meter, matrix, method)
     if answer.error.high > tolerance:
         status = (
             f"the certificate shows {answer.error.high:.3g}, above the tolerance {tolerance:g}, after {status}; "
@@ -276,10 +277,10 @@ def _without_index(
         return None, done
     if answer.error.high > tolerance:
         return None, f"{done}, drawn uniformly, gave {answer.error.high:.3g}, so that the index was built; "
-    return answer, (
-        f"started without an index: the certificate meets the tolerance {tolerance:g} with {done}; "
-        "rows unlike any that was read or probed would go unseen"
-    )
+    status = f"started without an index: the certificate meets the tolerance {tolerance:g} with {done}"
+    if answer.method != "preconditioned":
+        status += "; rows unlike any that was read or probed would go unseen"
+    return answer, status
 
 
 def _implicit(
@@ -333,11 +334,12 @@ def _exact(
     tolerance: float,
     meter: CostMeter,
     matrix: SampleQueryMatrix,
-    *,
-    sketched: bool = False,
+    method: str,
 ) -> LeastSquaresSolution:
     """Solve from all rows; the residual takes one more pass where the moments do not give it."""
-    found = exact_least_squares(system.A, system.b, system.ridge, tolerance, system.rng, sketched)
+    found = exact_least_squares(
+        system.A, system.b, system.ridge, tolerance, system.rng, sketched=method == "sketched", loosely=method == "auto"
+    )
     if found.residual_sq is None:
         misfit = np.linalg.norm(system.A.matmul(found.x[:, None])[:, 0] - system.b) / np.linalg.norm(system.b)
     else:
@@ -355,5 +357,5 @@ def _exact(
             f", with rounding of up to {error.high:.3g} of |A x|, more than the tolerance: `b` is far from the range "
             "of `A`, or `A` is ill-conditioned"
         )
-    name = "sketched" if sketched and found.sketched else "exact"
+    name = "sketched" if method == "sketched" and found.sketched else "exact"
     return LeastSquaresSolution(_unscaled(found.x, size), residual, error, name, status, meter.read(), matrix)

@@ -89,12 +89,19 @@ class SymmetricSolver:
 
 
 def exact_least_squares(
-    A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float, rng: np.random.Generator, sketched: bool = False
+    A: CountingMatrix,
+    b: Float64Array,
+    ridge: float,
+    tolerance: float,
+    rng: np.random.Generator,
+    *,
+    sketched: bool = False,
+    loosely: bool = False,
 ) -> ExactSolution:
     """Solve from all rows: by normal equations where they are safe, refined where the tolerance asks for it.
 
-    Else by a sketch and refinement if that is faster than LAPACK or asked for, by LSQR if large and sparse, by pivoted
-    QR.
+    Else by a sketch and refinement if that is faster than LAPACK or asked for, by LSQR if large and sparse (no further
+    than the tolerance if `loosely`), by pivoted QR.
     """
     m, n = A.shape
     size = min(m, n)
@@ -110,7 +117,7 @@ def exact_least_squares(
         if found is not None:
             return found
     if A.is_sparse and m * n > _DENSE_CELLS:
-        found = _by_lsqr(A, b, ridge, tolerance)
+        found = _by_lsqr(A, b, ridge, tolerance if loosely else 0.0)
     else:
         found = _by_lapack(A, b, ridge)
     return replace(found, how=f"{found.how}, after {reason}") if reason else found
@@ -149,20 +156,23 @@ def _by_moments(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: flo
 
 def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float) -> ExactSolution:
     """Iterate until LSQR's own estimates show the tolerance, each run starting where the one before ended."""
-    scale = A.frobenius_norm
+    (m, n), scale = A.shape, A.frobenius_norm
+    root = math.sqrt(ridge) / scale
+    extra = n if ridge > 0.0 else 0
+    # The penalty as further rows: with `damp`, scipy penalises the distance from x0.
     operator = scipy.sparse.linalg.LinearOperator(
-        A.shape,
-        matvec=lambda v: A.matmul((v / scale).reshape(-1, 1))[:, 0],
-        rmatvec=lambda v: A.rmatmul((v / scale).reshape(-1, 1))[:, 0],
+        (m + extra, n),
+        matvec=lambda v: np.concatenate([A.matmul((v / scale).reshape(-1, 1))[:, 0], root * v.reshape(-1)[:extra]]),
+        rmatvec=lambda v: A.rmatmul((v[:m] / scale).reshape(-1, 1))[:, 0] + (root * v[m:] if extra else 0.0),
         dtype=np.float64,
     )
+    target = np.concatenate([b, np.zeros(extra)])
     left = min(20 * min(A.shape), _LSQR_ITERATIONS)
     x, reduction, taken = None, max(_FIRST_REDUCTION * tolerance, _LEAST_REDUCTION), 0
     while True:
         found = scipy.sparse.linalg.lsqr(
             operator,
-            b,
-            damp=np.sqrt(ridge) / scale,
+            target,
             atol=reduction,
             btol=min(reduction, _LEAST_REDUCTION),
             conlim=1e14,

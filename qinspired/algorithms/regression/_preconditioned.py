@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from qinspired.algorithms._results import ErrorEstimate
-from qinspired.algorithms.regression._gradient_passes import GradientPasses, solve_transposed
+from qinspired.algorithms.regression._gradient_passes import GradientPasses, inverse_norm, solve_transposed
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array
@@ -25,55 +25,94 @@ _DRAWS_PER_DEGREE = (4.0, 8.0, 16.0, 32.0, 64.0)
 _MOST_ITERATIONS = 60
 
 # The least eigenvalue of the preconditioned matrix is between the least Ritz value and nothing: taken as this share of
-# that, or of the edge of the Marchenko-Pastur law if less.
+# that, or of where the draws say that it is, if less.
 _SHARE_OF_LEAST = 0.8
+
+# Scaled columns count as nearly orthogonal if the eigenvalues of their correlations lie within 1 +- this, as far as
+# the draws tell, and the least one seen is no less than this share of where noise alone would put it.
+_WIDEST_SPREAD, _LEAST_EXPECTED = 0.9, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class PassesPlan:
-    """How many draws to precondition with, how many passes over A follow, and how long that takes."""
+    """How many draws to precondition with, the time, and the half-width of the spectrum if their diagonal does it."""
 
     n_draws: int
     seconds: float
+    spread: float | None = None
 
 
 def plan_passes(system: System, solved: Solved, tolerance: float) -> PassesPlan:
     """Return the number of draws that is predicted to lead to the tolerance soonest.
 
     With s draws and d degrees of freedom the singular values of A R^-1 lie within 1 +- sqrt(d / s), and each iteration
-    takes the error down by sqrt(d / s).
+    takes the error down by sqrt(d / s); for eigenvalues within 1 +- w, by w / 2 or so.
     """
     plans = []
+    spread = _spread_of_scaled_columns(solved, system.penalty)
+    if spread is not None:
+        narrow = math.sqrt((1.0 - spread) / (1.0 + spread))
+        n_passes = _passes(solved.error.value, tolerance, max((1.0 - narrow) / (1.0 + narrow), 0.05))
+        plans.append(PassesPlan(solved.n_draws, n_passes * system.seconds_of_pass(), spread))
     for factor in _DRAWS_PER_DEGREE:
         n_draws = max(math.ceil(factor * max(solved.degrees, 16.0)), solved.n_draws)
         if n_draws > max(system.m / 3, solved.n_draws):
             continue
-        rate = math.sqrt(min(solved.degrees / n_draws, 0.9))
         start = solved.error.value * math.sqrt((solved.n_draws - solved.degrees) / (n_draws - solved.degrees))
-        iterations = math.ceil(max(math.log(max(2.0 * start / tolerance, 1.0)) / -math.log(rate), 0.0))
-        seconds = system.seconds_of_rows(n_draws - solved.n_draws) + (iterations + 1) * system.seconds_of_pass()
+        n_passes = _passes(start, tolerance, math.sqrt(min(solved.degrees / n_draws, 0.9)))
+        seconds = system.seconds_of_rows(n_draws - solved.n_draws) + n_passes * system.seconds_of_pass()
         plans.append(PassesPlan(n_draws, seconds))
     return min(plans, key=lambda plan: plan.seconds, default=PassesPlan(solved.n_draws, math.inf))
 
 
+def _passes(start: float, tolerance: float, rate: float) -> int:
+    """Return one pass for the gradient and one for each iteration."""
+    return 1 + math.ceil(max(math.log(max(2.0 * start / tolerance, 1.0)) / -math.log(rate), 0.0))
+
+
+def _spread_of_scaled_columns(solved: Solved, penalty: float) -> float | None:
+    """Return the half-width w of the spectrum 1 +- w of the scaled columns' correlations, if it is narrow.
+
+    The squares of the correlations that draws show exceed the true ones by (n - 1) / s on average; what is left is the
+    variance of the eigenvalues. One small eigenvalue among many would not show in it, but in the least one seen.
+    """
+    n, s = len(solved.gram), solved.n_draws
+    variances = np.diag(solved.gram)
+    if not variances.min() > 0.0:
+        return None
+    diagonal = variances + penalty
+    correlations = (solved.gram + penalty * np.eye(n)) / np.sqrt(np.outer(diagonal, diagonal))
+    noise = float(np.mean(variances / diagonal)) ** 2 * (n - 1) / s
+    excess = max(float((correlations**2).sum()) / n - 1.0 - noise, 0.0)
+    spread = 2.0 * math.sqrt(excess + 2.0 / s)
+    if spread > _WIDEST_SPREAD:
+        return None
+    R, info = scipy.linalg.lapack.dpotrf(correlations, lower=0, clean=1)
+    edge = (1.0 - math.sqrt(min(solved.degrees / s, 0.9))) ** 2
+    if info != 0 or 1.0 / inverse_norm(R) ** 2 < _LEAST_EXPECTED * edge * (1.0 - spread):
+        return None
+    return spread
+
+
 def solve_by_passes(
-    system: System, solved: Solved, tolerance: float
+    system: System, solved: Solved, tolerance: float, spread: float | None
 ) -> tuple[Float64Array, ErrorEstimate, ErrorEstimate, str] | None:
     """Return x, its error and residual and what was done, or nothing where the drawn rows do not precondition."""
-    size = len(solved.x)
-    gram = solved.gram + system.penalty * np.eye(size)
-    R, info = scipy.linalg.lapack.dpotrf(gram, lower=0, clean=1)
-    if info != 0:
+    R = _triangle(solved, system.penalty, diagonal=spread is not None)
+    if R is None:
         return None
-    problem = GradientPasses(system.A, system.b, system.ridge)
+    problem = GradientPasses(system.A, system.b, system.ridge, system.norm)
     x = solved.x * system.norm
     gradient, misfit, fitted = problem.gradient(x)
     residual = solve_transposed(R, gradient)
     direction = residual.copy()
     square = float(residual @ residual)
     loss = misfit + system.penalty * float(x @ x)
-    edge = math.sqrt(min(solved.degrees / solved.n_draws, 0.9))
-    spectrum = _RitzValues((1.0 - edge) ** 2, (1.0 + edge) ** 2)
+    if spread is None:
+        edge = math.sqrt(min(solved.degrees / solved.n_draws, 0.9))
+        spectrum = _RitzValues((1.0 - edge) ** 2, (1.0 + edge) ** 2)
+    else:
+        spectrum = _RitzValues(1.0 - spread, 1.0 + spread)
     total, length = float(system.b @ system.b), math.sqrt(fitted)
     for taken in range(_MOST_ITERATIONS + 1):
         error = _error(square, spectrum, length)
@@ -96,8 +135,17 @@ def solve_by_passes(
     if not math.isfinite(square):
         return None
     left = math.sqrt(max(loss - system.penalty * float(x @ x), 0.0)) / float(np.linalg.norm(system.b))
-    how = f"{solved.n_draws} drawn rows as preconditioner and {taken + 1} passes"
-    return x / system.norm, error, ErrorEstimate(left, left, left, 1.0), how
+    how = "their column scales" if spread is not None else "their triangle"
+    done = f"{solved.n_draws} drawn rows, preconditioned by {how}, and {taken + 1} passes"
+    return x / system.norm, error, ErrorEstimate(left, left, left, 1.0), done
+
+
+def _triangle(solved: Solved, penalty: float, *, diagonal: bool) -> Float64Array | None:
+    """Return an upper triangle R with R^T R near A^T A / |A|_F^2 + penalty, or nothing if there is none."""
+    if diagonal:
+        return np.asfortranarray(np.diag(np.sqrt(np.diag(solved.gram) + penalty)))
+    R, info = scipy.linalg.lapack.dpotrf(solved.gram + penalty * np.eye(len(solved.gram)), lower=0, clean=1)
+    return R if info == 0 else None
 
 
 def _length(total: float, loss: float, x: Float64Array, gradient: Float64Array, penalty: float) -> float:

@@ -12,14 +12,14 @@ import scipy.sparse as sp
 
 from qinspired._rng import stream_key
 from qinspired.algorithms.regression._exact_solution import ExactSolution, block_rows
-from qinspired.algorithms.regression._gradient_passes import GradientPasses, solve_transposed
+from qinspired.algorithms.regression._gradient_passes import GradientPasses, inverse_norm, solve_transposed
 from qinspired.kernels import csr_sketch_rows, dense_sketch_rows
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array
     from qinspired.access import CountingMatrix
 
-__all__ = ["inverse_norm", "refined", "shows_ill_conditioning", "sketched_least_squares", "worth_sketching"]
+__all__ = ["refined", "shows_ill_conditioning", "sketched_least_squares", "worth_sketching"]
 
 # Rows of the sketch for each column, and non-zeros in each column of the embedding. The error falls by
 # sqrt(columns / rows) an iteration.
@@ -98,7 +98,7 @@ def refined(
     Each round starts from a residual computed from A itself, so that what rounding does to the short recurrences in
     one of them is undone by the next.
     """
-    problem = GradientPasses(A, b, ridge)
+    problem = GradientPasses(A, b, ridge, A.frobenius_norm)
     x = x * A.frobenius_norm
     spread = inverse_norm(R)
     # Beyond this reduction the short recurrences no longer follow the residual.
@@ -174,20 +174,6 @@ def _conjugate_gradients(
 def _shifted(R: Float64Array, shift: float) -> Float64Array:
     """Return the triangle of R^T R + shift^2 I."""
     return np.asfortranarray(_triangle(np.vstack([R, shift * np.eye(len(R))])))
-
-
-def inverse_norm(R: Float64Array) -> float:
-    """Estimate |R^-1|_2 of a triangular matrix of norm about 1 by power iterations; infinite if R is singular."""
-    sizes = np.abs(np.diag(R))
-    if not sizes.min() > _EPS * _EPS * sizes.max():
-        return math.inf
-    R = np.asfortranarray(R)
-    vector = 1.0 / np.sqrt(np.arange(1.0, len(R) + 1.0))  # of no symmetry
-    value = 0.0
-    for _ in range(8):
-        vector = scipy.linalg.blas.dtrsv(R, solve_transposed(R, vector / np.linalg.norm(vector)))
-        value = max(value, math.sqrt(float(np.linalg.norm(vector))))
-    return value
 
 
 def _triangle(stacked: Float64Array) -> Float64Array:

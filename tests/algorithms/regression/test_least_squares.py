@@ -171,6 +171,15 @@ def test_a_large_sparse_system_with_many_columns_is_solved_by_lsqr(rng, monkeypa
     exact = Ridge(alpha=0.5, fit_intercept=False).fit(A.toarray(), b).coef_
     np.testing.assert_allclose(solution.x, exact, atol=1e-8)
     assert "LSQR" in solution.status
+    dense = A.toarray()
+    most = qi.CountingMatrix(qi.as_sq_matrix(A))
+    qi.least_squares(most, b, ridge=0.5, method="exact")
+    for tolerance in (0.1, 0.01, 1e-4):
+        fewer = qi.CountingMatrix(qi.as_sq_matrix(A))
+        solution = qi.least_squares(fewer, b, ridge=0.5, tolerance=tolerance)
+        assert np.linalg.norm(dense @ (solution.x - exact)) / np.linalg.norm(dense @ exact) <= solution.error.high
+        assert solution.error.high <= tolerance
+        assert fewer.counts.full_passes < most.counts.full_passes
 
 
 def test_the_same_seed_gives_the_same_solution(rng):

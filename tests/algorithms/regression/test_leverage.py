@@ -259,5 +259,5 @@ def test_bad_input_is_refused_with_rows_by_leverage_too(rng):
         qi.least_squares(np.where(np.isclose(A, A[3, 2]), np.inf, A), np.ones(30), method="leverage")
     with pytest.raises(ZeroMassError, match="non-zero"):
         qi.least_squares(np.zeros((10, 5)), np.ones(10), method="leverage")
-    with pytest.raises(ValueError, match="'uniform' goes with 'auto', 'rows' and 'dual'"):
+    with pytest.raises(ValueError, match="'uniform' goes with 'auto', 'rows', 'preconditioned' and 'dual'"):
         qi.least_squares(A, np.ones(30), method="leverage", start="uniform")

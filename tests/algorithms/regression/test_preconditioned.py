@@ -151,3 +151,73 @@ def test_a_target_far_from_the_range_ends_in_an_answer_or_a_warning(rng):
     exact = scipy.linalg.lstsq(A, b)[0]
     solution = preconditioned(A, b, 0.01)
     assert prediction_error(A, solution.x, exact) <= solution.error.high <= 0.01
+
+
+def dependent(rng):
+    A, _ = noisy(rng)
+    A[:, 1] = A[:, 0] + 0.01 * A[:, 1]
+    return A
+
+
+def drifting(rng):
+    return noisy(rng)[0] + 3.0 * rng.standard_normal((M, 1))
+
+
+def scaled_columns(rng):
+    return rng.standard_normal((M, N)) * np.geomspace(1, 1e4, N)
+
+
+def one_hot(rng):
+    A = np.zeros((M, N))
+    A[np.arange(M), np.minimum(rng.geometric(0.15, M), N) - 1] = 1.0
+    A[:N] += np.eye(N)
+    return A
+
+
+def few_rows_of_a_column(rng):
+    A, _ = noisy(rng)
+    A[:, 0] = 0.0
+    A[:25, 0] = rng.standard_normal(25)
+    return A
+
+
+@pytest.mark.parametrize("make", [dependent, drifting, scaled_columns, one_hot, few_rows_of_a_column])
+def test_no_bound_is_false_where_columns_are_or_look_orthogonal(make):
+    false = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        A = make(rng)
+        b = A @ (rng.standard_normal(N) / np.linalg.norm(A, axis=0)) + 0.3 * rng.standard_normal(M)
+        exact = scipy.linalg.lstsq(A, b)[0]
+        for tolerance in (0.05, 0.003):
+            solution = qi.least_squares(A, b, tolerance=tolerance, method="preconditioned", rng=seed)
+            assert solution.error.high <= tolerance
+            false += prediction_error(A, solution.x, exact) > solution.error.high
+    assert false <= 3
+
+
+def test_orthogonal_columns_of_any_scale_need_no_triangle(rng):
+    A = scaled_columns(rng)
+    b = A @ (1 / np.geomspace(1, 1e4, N)) + 6.0 * rng.standard_normal(M)
+    solution = preconditioned(A, b, 1e-6)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    assert "column scales" in solution.status
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-6
+    assert solution.stats.full_passes <= 10
+    assert "their triangle" in preconditioned(dependent(rng), b, 1e-6).status
+
+
+def test_passes_make_no_index_and_yet_see_all_rows(rng):
+    A, b = noisy(rng)
+    solution = preconditioned(A, b, start="uniform")
+    assert not solution.source.has_index
+    exact = scipy.linalg.lstsq(A, b)[0]
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-3
+    assert "would go unseen" not in solution.status
+    A[4321] *= 1e3
+    exact = scipy.linalg.lstsq(A, b)[0]
+    solution = preconditioned(A, b, start="uniform")
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-3
+    A[1234, 5] = np.nan
+    with pytest.raises(ValueError, match=r"A\[1234, 5\] = nan"):
+        preconditioned(A, b, start="uniform")

@@ -6,7 +6,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 import qinspired as qi
-from qinspired.algorithms.regression._sketched import inverse_norm
+from qinspired.algorithms.regression._gradient_passes import inverse_norm
 
 
 def system(rng, kappa, residual, shape=(1200, 20)):
