@@ -71,7 +71,8 @@ def solve_dual(system: System, held_out: HeldOut, tolerance: float, most_seconds
             error, needed = held_out.bound(x), 2.0 * wanted
             done += f", {rank} directions"
             # A residual that more directions do not lower is that of the exact solution, or lies beyond any sample.
-            if error.value > _LEAST_GAIN * before:
+            hopeless = math.isinf(error.value) and wanted > FIRST_ROWS
+            if hopeless or error.value > _LEAST_GAIN * before:
                 needed = math.inf
             before = error.value
         wanted = math.ceil(min(max(needed, 2.0 * wanted), 4.0 * wanted))

@@ -37,6 +37,7 @@ _BLOCK_BYTES = 3e9
 _SCORE_BYTES = 4e9
 _SPARSE_PASS_RATE = 5e7  # entries, each with 16 projections
 _SPARSE_RATE = 5e8
+_LSQR_PRODUCTS = 40.0  # by LSQR, on a well-conditioned system
 _PASS_BYTES = 2e10
 _GATHER_BYTES = 2.5e9
 _SAMPLING_OVERHEAD = 3e-3
@@ -89,7 +90,7 @@ class System:
         """Predict the time of the exact solver."""
         size = min(self.m, self.n)
         if self.A.is_sparse and size > PRIMAL_COLUMNS:
-            return 200.0 * self.A.n_stored / _SPARSE_RATE
+            return _LSQR_PRODUCTS * self.A.n_stored / _SPARSE_RATE
         if self.n <= self.m and self.n <= PRIMAL_COLUMNS:
             return self.seconds_of_rows(self.m)
         if self.A.is_sparse:
