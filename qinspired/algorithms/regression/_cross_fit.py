@@ -73,7 +73,7 @@ def solve_drawn(draw: Draw, penalty: float, norm: float) -> Solved:
         fitted,
         float(squares.mean()) / (1.0 - fraction),
         float(squares.std()) / math.sqrt(n_draws) / (1.0 - fraction),
-        singular=solver.singular,
+        condition=solver.condition,
         rows_saved=saved,
     )
 

@@ -82,10 +82,10 @@ def from_drawn_rows(
         plan = plan_passes(system, solved, tolerance) if method in ("auto", "preconditioned") else None
         if method == "auto":
             ways = _seconds(system, solved, needed, limit, wanted, with_steps=with_steps)
-            if plan is not None and not solved.singular:
+            if plan is not None and math.isfinite(solved.condition):
                 ways["preconditioned"] = plan.seconds
             fastest = min(ways, key=lambda way: ways[way])
-            if ways[fastest] > 0.8 * system.seconds_of_exact():
+            if ways[fastest] > 0.8 * system.seconds_of_exact(solved.condition):
                 return None, f"a first draw of {wanted} rows predicted {needed:.3g} for the tolerance: "
             if fastest == "leverage":
                 return from_drawn_rows(_by_leverage(system, draw), tolerance, "auto", with_steps=False)
@@ -107,9 +107,9 @@ def _preconditioned(
     if plan.n_draws > draw.n_draws:
         draw.grow_to(plan.n_draws)
         solved = solve_drawn(draw, system.penalty, system.norm)
-    found = None if solved.singular else solve_by_passes(system, solved, tolerance, plan.spread)
+    found = None if math.isinf(solved.condition) else solve_by_passes(system, solved, tolerance, plan.spread)
     if found is None:
-        return None, f"{draw.n_draws} drawn rows do not precondition: "
+        return None, f"{draw.n_draws} drawn rows do not precondition, or rounding forbids passes to this tolerance: "
     x, error, residual, done = found
     return Answer(x, error, residual, "preconditioned"), done
 

@@ -100,7 +100,7 @@ def solve_within(system: System, basis: Float64Array, *, exact: bool) -> FromAll
         coordinates[start : start + len(part)] = part
         if exact:
             tail_sq += _tail_sq(scaled, part, basis)
-        else:
+        if not exact or system.A.is_sparse:
             outside += np.asarray(scaled.T @ np.column_stack([system.b[start : start + len(part)], part]))
     root = math.sqrt(system.penalty)
     stacked, target = coordinates, system.b
@@ -112,12 +112,14 @@ def solve_within(system: System, basis: Float64Array, *, exact: bool) -> FromAll
     left = system.b - fit
     seen = float(np.linalg.norm(left[system.not_zero()]))
     rounding = 10.0 * _EPS * (float(np.linalg.norm(y)) + float(np.linalg.norm(system.b)))
+    outer = outside[:, 0] - outside[:, 1:] @ y
+    gradient = float(np.linalg.norm(outer - basis @ (basis.T @ outer)))
     if exact:
         resolved = _SPARSE_TAIL if system.A.is_sparse else vanishing_tail(system)
-        gradient = 0.0 if math.sqrt(tail_sq) <= resolved else math.sqrt(tail_sq) * seen
-    else:
-        outer = outside[:, 0] - outside[:, 1:] @ y
-        gradient = float(np.linalg.norm(outer - basis @ (basis.T @ outer)))
+        if math.sqrt(tail_sq) > resolved:
+            gradient = math.sqrt(tail_sq) * seen
+        elif gradient <= vanishing_tail(system) * seen + rounding:
+            gradient = 0.0
     error = _error(float(np.linalg.norm(fit)), gradient, seen, root * float(np.linalg.norm(y)), root, rounding)
     residual = float(np.linalg.norm(left) / np.linalg.norm(system.b))
     return FromAllRows(

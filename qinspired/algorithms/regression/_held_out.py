@@ -36,7 +36,7 @@ class Solved:
     fitted: float  # |A x|^2
     noise: float  # |A x* - b|^2 without the zero rows of A, from the residuals of the drawn rows
     noise_deviation: float
-    singular: bool  # the drawn rows leave directions out, to working precision
+    condition: float  # of the Gram matrix of the drawn rows; infinite if they leave directions out
     rows_saved: float  # rows needed if drawn by leverage over those needed as they were drawn
 
 

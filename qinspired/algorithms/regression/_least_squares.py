@@ -91,7 +91,7 @@ def least_squares(
         - "exact" takes the fastest direct solver that is safe, "sketched" a sketch of all rows as the preconditioner
           of an iteration, to full accuracy.
 
-        With a method pinned by name, a tolerance that is not certified raises a warning.
+        With a method pinned by name that draws rows, a tolerance that is not certified raises a warning.
     start : {"index", "uniform"}, default="index"
         "uniform" answers from uniformly drawn rows without the index pass where it can: for a dense array of float32
         or float64, rows of even norms, and a certificate that meets the tolerance. If not, the index is made after
@@ -115,7 +115,9 @@ def least_squares(
     Warns
     -----
     ToleranceNotMetWarning
-        If a method pinned by name, or the exact solver, ended before its certificate met the tolerance.
+        If a method pinned by name that draws rows ended before its certificate met the tolerance, or the exact solver
+        did not converge. That rounding alone exceeds the tolerance is said by `status` only: its bounds are 10 to 100
+        times the error.
 
     Notes
     -----

@@ -48,32 +48,33 @@ def moment(block: Any) -> Float64Array:
 class SymmetricSolver:
     """Solves M x = c for a symmetric positive semi-definite M: by Cholesky, or in the range of M where it is singular.
 
-    `condition` estimates the condition number of M on its range.
+    `condition` estimates the condition number of M, infinite where M is singular to working precision.
     """
 
-    __slots__ = ("_factor", "_inverse_values", "_vectors", "condition")
+    __slots__ = ("_factor", "_inverse", "_matrix", "condition")
 
     def __init__(self, matrix: Float64Array) -> None:
-        size = len(matrix)
-        self._vectors: Float64Array | None = None
         norm = float(np.abs(matrix).sum(axis=0).max())
         self._factor, info = scipy.linalg.lapack.dpotrf(matrix, lower=1, clean=0)
         reciprocal = 0.0
         if info == 0:
             reciprocal, _ = scipy.linalg.lapack.dpocon(self._factor, norm, uplo="L")
-        if reciprocal > 1e-13:
-            self.condition = 1.0 / reciprocal
-            return
-        values, vectors = np.linalg.eigh(matrix)
-        kept = values > max(values[-1], 0.0) * size * _EPS * 4
-        self._vectors = vectors[:, kept]
-        self._inverse_values = 1.0 / values[kept]
-        self.condition = float(values[-1] / values[kept][0]) if kept.any() else 1.0
+        self.condition = 1.0 / reciprocal if reciprocal > 1e-13 else math.inf
+        self._matrix = matrix
+        self._inverse: tuple[Float64Array, Float64Array] | None = None
 
     @property
     def singular(self) -> bool:
         """Whether M is singular to working precision."""
-        return self._vectors is not None
+        return math.isinf(self.condition)
+
+    def _eigenpairs(self) -> tuple[Float64Array, Float64Array]:
+        """Return eigenvectors of the range and the inverse eigenvalues, which not all who ask for a factor need."""
+        if self._inverse is None:
+            values, vectors = np.linalg.eigh(self._matrix)
+            kept = values > max(values[-1], 0.0) * len(values) * _EPS * 4
+            self._inverse = vectors[:, kept], 1.0 / values[kept]
+        return self._inverse
 
     @property
     def triangle(self) -> Float64Array:
@@ -82,8 +83,9 @@ class SymmetricSolver:
 
     def solve(self, rhs: Float64Array) -> Float64Array:
         """Return the solution, of least norm where M is singular."""
-        if self._vectors is not None:
-            return np.asarray(self._vectors @ (self._inverse_values * (self._vectors.T @ rhs).T).T)
+        if self.singular:
+            vectors, inverse_values = self._eigenpairs()
+            return np.asarray(vectors @ (inverse_values * (vectors.T @ rhs).T).T)
         solution, _ = scipy.linalg.lapack.dpotrs(self._factor, rhs, lower=1)
         return np.asarray(solution)
 
@@ -116,9 +118,8 @@ def exact_least_squares(
         found, reason = sketched_least_squares(A, b, ridge, rng)
         if found is not None:
             return found
-    if A.is_sparse and m * n > _DENSE_CELLS:
-        found = _by_lsqr(A, b, ridge, tolerance if loosely else 0.0)
-    else:
+    found = _by_lsqr(A, b, ridge, tolerance if loosely else 0.0) if A.is_sparse else None
+    if found is None or (m * n <= _DENSE_CELLS and not (found.converged and found.rounding <= tolerance)):
         found = _by_lapack(A, b, ridge)
     return replace(found, how=f"{found.how}, after {reason}") if reason else found
 

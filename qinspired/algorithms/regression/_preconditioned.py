@@ -24,6 +24,8 @@ _DRAWS_PER_DEGREE = (4.0, 8.0, 16.0, 32.0, 64.0)
 
 _MOST_ITERATIONS = 60
 
+_EPS = float(np.finfo(np.float64).eps)
+
 # The least eigenvalue of the preconditioned matrix is between the least Ritz value and nothing: taken as this share of
 # that, or of where the draws say that it is, if less.
 _SHARE_OF_LEAST = 0.8
@@ -114,11 +116,15 @@ def solve_by_passes(
     else:
         spectrum = _RitzValues(1.0 - spread, 1.0 + spread)
     total, length = float(system.b @ system.b), math.sqrt(fitted)
+    stretch = inverse_norm(R)
     for taken in range(_MOST_ITERATIONS + 1):
-        error = _error(square, spectrum, length)
+        # What rounding does to r, |A x| and, times the condition number, to A^T r; no iteration undoes it.
+        sizes = float(np.linalg.norm(x)) + math.sqrt(total) + stretch * math.sqrt(max(loss, 0.0))
+        rounding = 2.0 * _EPS * sizes
+        error = _error(square, spectrum, length, rounding)
         if error.high <= tolerance or not math.isfinite(square):
             break
-        if taken == _MOST_ITERATIONS:
+        if taken == _MOST_ITERATIONS or rounding > tolerance * length > 0.0:
             return None
         p = scipy.linalg.blas.dtrsv(R, direction)
         image, curvature = problem.product(p)
@@ -154,10 +160,10 @@ def _length(total: float, loss: float, x: Float64Array, gradient: Float64Array, 
     return math.sqrt(max(total - (loss - shrunk) - 2.0 * (float(x @ gradient) + shrunk), 0.0))
 
 
-def _error(square: float, spectrum: _RitzValues, length: float) -> ErrorEstimate:
+def _error(square: float, spectrum: _RitzValues, length: float, rounding: float) -> ErrorEstimate:
     """Return |A (x - x*)| / |A x*| from |R^-T A^T r|^2 and the eigenvalues of R^-T A^T A R^-1."""
     low, high = spectrum.range()
-    most, least = math.sqrt(square / low), math.sqrt(square / high)
+    most, least = math.sqrt(square / low) + rounding, math.sqrt(square / high)
     upper = most / (length - most) if length > most else math.inf
     return ErrorEstimate(math.sqrt(square) / length if length else math.inf, least / (length + least), upper)
 

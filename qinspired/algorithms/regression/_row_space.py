@@ -104,7 +104,7 @@ class DrawnRows:
         The Gram matrix squares the condition number. Where eigenvalues fall into the gap between its rounding and that
         of the rows, or with `accurate`, dense rows are decomposed themselves.
         """
-        if not accurate:
+        if not accurate and (len(self) <= self._system.n or not isinstance(self.block, np.ndarray)):
             values, vectors = np.linalg.eigh(self._gram)
             values, vectors = values[::-1], vectors[:, ::-1]
             present = int(np.count_nonzero(values > 4.0 * len(self) * _EPS * values[0]))
@@ -162,6 +162,8 @@ class ProjectedDraw(Draw):
 
     def grow_to(self, n_draws: int) -> None:
         """Draw more rows and project them, some at a time."""
+        if n_draws <= self.n_draws:
+            return
         step = max(1, _BLOCK_ENTRIES // self._system.n)
         parts, targets = [], []
         for start in range(self.n_draws, n_draws, step):

@@ -41,6 +41,9 @@ _LSQR_PRODUCTS = 40.0  # by LSQR, on a well-conditioned system
 _PASS_BYTES = 2e10
 _GATHER_BYTES = 2.5e9
 _SAMPLING_OVERHEAD = 3e-3
+
+# Normal equations above this condition number of A^T A give way to a sketch and some passes.
+_SAFE_CONDITION, _PASSES_OF_SKETCH = 1e10, 45.0
 _DRAWN_OVERHEAD = 1e-2
 _HELD_OUT = 600
 
@@ -86,13 +89,15 @@ class System:
             return self.A.n_stored / _SPARSE_PASS_RATE
         return self.A.n_stored * self.A.entry_bytes / _SCORE_BYTES
 
-    def seconds_of_exact(self) -> float:
-        """Predict the time of the exact solver."""
+    def seconds_of_exact(self, condition: float = 1.0) -> float:
+        """Predict the time of the exact solver, for a condition number of A^T A as far as it is known."""
         size = min(self.m, self.n)
         if self.A.is_sparse and size > PRIMAL_COLUMNS:
             return _LSQR_PRODUCTS * self.A.n_stored / _SPARSE_RATE
         if self.n <= self.m and self.n <= PRIMAL_COLUMNS:
-            return self.seconds_of_rows(self.m)
+            by_moments = self.seconds_of_rows(self.m)
+            safe = condition < _SAFE_CONDITION or self.A.is_sparse
+            return by_moments if safe else max(by_moments, _PASSES_OF_SKETCH * self.seconds_of_pass())
         if self.A.is_sparse:
             return self.A.n_stored * (self.A.n_stored / self.n) / _SPARSE_RATE + 2.0 * size**3 / _SYRK_RATE
         # An orthogonal factorisation takes 4 times the multiplications of a Gram matrix.
