@@ -103,8 +103,9 @@ def _intercept_scale(
     the norm of the objective the solution is off by at most |x_mean|^2 / c^2 of its own norm, for any alpha.
     A larger c hides the other columns from draws by squared norm: Kaczmarz fails at c^2 = 1e6 |x_mean|^2.
     """
-    mean_sq = float(x_mean @ x_mean)
+    unit = float(np.abs(X.data).max(initial=0.0)) or 1.0  # squares of the entries neither overflow nor underflow
+    mean_sq = float((x_mean / unit) @ (x_mean / unit))
     row_shares = np.repeat(shares, np.diff(X.indptr))
-    typical_sq = float(row_shares @ X.data.astype(np.float64) ** 2) / X.shape[1]
+    typical_sq = float(row_shares @ (X.data.astype(np.float64) / unit) ** 2) / X.shape[1]
     ratio = 100.0 / tol if alpha > 0.0 else 1.0
-    return float(np.sqrt(max(ratio * mean_sq, typical_sq)))
+    return unit * float(np.sqrt(max(ratio * mean_sq, typical_sq)))

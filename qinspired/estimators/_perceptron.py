@@ -159,7 +159,10 @@ class SublinearPerceptron(ClassifierMixin, BaseEstimator):
             classes, numbers = np.unique(labels, return_inverse=True)
             examples = _Examples(X, fit_intercept=bool(self.fit_intercept))
             log_m = math.log(X.shape[0])
-            n_steps = int(min(math.ceil(200**2 * log_m / eps**2), most))
+            wanted = log_m * (200.0 / eps) * (200.0 / eps)
+            if min(wanted, most) > 2**63:
+                raise ValueError(f"`eps` = {eps:g} asks for {wanted:.3g} steps; raise it, or give `max_iter`.")
+            n_steps = math.ceil(min(wanted, most))
             # The square of a drawn entry of a w has expectation |a|^2 at most 1, for which this is the usual rate.
             eta = min(math.sqrt(log_m / n_steps), 0.5) * (0.01 if self.eta == "published" else 1.0)
             positives = [1] if len(classes) == 2 else range(len(classes))

@@ -26,6 +26,10 @@ _PART_ENTRIES = 4_000_000
 # one: G - W mean mean^T would lose the digits of (mean / deviation)^2, here 4 of 16.
 _DOMINANT_MEAN = 100.0
 
+# Where less of a second moment is left than this share, it is formed anew: the normal equations multiply what is lost by
+# their condition number, up to 1e10.
+_LEAST_LEFT = 0.1
+
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -86,8 +90,8 @@ class RidgeMoments:
         # Removing rows is adding them with a negative weight.
         rest = self._joined(part, -part.weight)
         diagonal = np.diag(self.gram)
-        lost = np.diag(rest.gram) < 1e-6 * diagonal
-        return None if (lost & (diagonal > 0.0)).any() or (rest.squares < 1e-6 * self.squares).any() else rest
+        lost = np.diag(rest.gram) < _LEAST_LEFT * diagonal
+        return None if (lost & (diagonal > 0.0)).any() or (rest.squares < _LEAST_LEFT * self.squares).any() else rest
 
     def _joined(self, other: RidgeMoments, weight: float) -> RidgeMoments:
         sign = math.copysign(1.0, weight)
@@ -122,17 +126,26 @@ class RidgeMoments:
             squares = squares + self.weight * self.y_mean**2
         n = len(gram)
         if not gram.any():
-            solution, condition, rounding = np.zeros_like(cross), 1.0, 0.0
+            solution, condition, rounding, length, unit = np.zeros_like(cross), 1.0, 0.0, 0.0, np.ones(n)
         else:
-            solver = SymmetricSolver(gram + alpha * np.eye(n))
-            solution, condition = solver.solve(cross), math.inf if solver.singular else solver.condition
+            matrix, unit = gram + alpha * np.eye(n), np.ones(n)
+            solver = SymmetricSolver(matrix)
+            if solver.singular:  # perhaps only because the features have different units
+                unit = np.exp2(-np.round(np.log2(np.sqrt(np.where(np.diag(matrix) > 0.0, np.diag(matrix), 1.0)))))
+                even = SymmetricSolver(matrix * unit * unit[:, None])
+                solver, unit = (solver, np.ones(n)) if even.singular else (even, unit)
+            solution = unit[:, None] * solver.solve(unit[:, None] * cross)
+            condition = math.inf if solver.singular or (unit != 1.0).any() else solver.condition
             rounding = _EPS * math.sqrt(solver.condition) * n
+            length = math.sqrt(float(np.diag(gram) @ unit**2))
         errors, residuals = [], []
         for x, rhs, square in zip(solution.T, cross.T, squares, strict=True):
             fitted_sq = max(float(x @ gram @ x), 0.0)
             left = max(float(square) - 2.0 * float(x @ rhs) + fitted_sq, 0.0)
             residual = math.sqrt(left / square) if square > 0.0 else 0.0
-            error = rounding * math.sqrt(square / fitted_sq) if fitted_sq > 0.0 else 0.0
+            # X^T X and X^T y are rounded to eps |X|^2 and eps |X| |y|, which the inverse multiplies by kappa / |X|.
+            sizes = math.sqrt(square) + length * float(np.linalg.norm(x / unit))
+            error = rounding * sizes / math.sqrt(fitted_sq) if fitted_sq > 0.0 else 0.0
             errors.append(ErrorEstimate(error, 0.0, error, 1.0))
             residuals.append(ErrorEstimate(residual, residual, residual, 1.0))
         coef = np.ascontiguousarray(solution.T)

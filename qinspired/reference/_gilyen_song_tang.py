@@ -81,7 +81,7 @@ def gst_regression(
     ValueError, TypeError
         If an argument is out of range, `A` is no finite real matrix, or `b` no finite real vector of length m; if
         |A|_F or the largest entry of b is not in [1e-100, 1e100]; if `sigma_min` is needed and not given, or
-        `sigma_max` too small to be a bound; if more than 1e8 steps are asked for; if the iteration diverges.
+        `sigma_max` too small to be a bound; if more than 1e8 steps are asked for; if the iteration diverges beyond 1.8e308.
     ZeroMassError
         If all entries of `A` or of `b` are zero.
 
@@ -103,7 +103,7 @@ def gst_regression(
     Error: with the defaults E|x - x*|^2 <= tolerance^2 |x*|^2, x* the exact solution, for the bounds as given and b
     itself; the defaults are pessimistic, and larger steps often do. Draws from b move A^T b by at most
     |A|_F |b| / sqrt(n_rhs) in root mean square, and x* by up to 1 / mu times that. A step that is too large
-    diverges.
+    diverges, which is told only where numbers overflow: judge x by its residual.
 
     References
     ----------
@@ -170,12 +170,12 @@ def _check_bounds(sigma_min: float | None, sigma_max: float | None, A: SampleQue
             f"`sigma_max` must be at least |A|_F / sqrt(min(m, n)), {least:.6g}; got {high:.6g}. Give an upper bound "
             "on the largest singular value."
         )
-    if low > min(high, norm):
+    if low > min(high, norm) * (1.0 + 1e-6):
         raise ValueError(
             f"`sigma_min` must not exceed `sigma_max` and |A|_F, {min(high, norm):.6g}; got {low:.6g}. Give a lower "
             "bound on the smallest non-zero singular value."
         )
-    return low / norm, min(high / norm, 1.0)
+    return min(low / norm, 1.0), min(high / norm, 1.0)
 
 
 def _penalty(ridge: float, norm: float) -> float:

@@ -66,7 +66,7 @@ def shao_montanaro_kaczmarz(
     Error: with e = x - A^+ b and b = A x*, E|e|^2 falls in each step by E|A e|^2 / |A|_F^2 exactly, hence at least by
     the factor 1 - 1 / kappa_F^2, kappa_F = |A|_F / sigma_min. Drawn columns add E(|x|^2 - |A x|^2 / |A|_F^2) / d, so
     that the relative error stays near kappa_F / sqrt(d) at most, and d below kappa_F^2 may diverge. If b is
-    not in the range of A, x comes no nearer than the residual of b over sigma_min.
+    not in the range of A, x stays about as far away as the residual of b over sigma_min, or less.
 
     References
     ----------
