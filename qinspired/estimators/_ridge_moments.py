@@ -26,8 +26,8 @@ _PART_ENTRIES = 4_000_000
 # one: G - W mean mean^T would lose the digits of (mean / deviation)^2, here 4 of 16.
 _DOMINANT_MEAN = 100.0
 
-# Where less of a second moment is left than this share, it is formed anew: the normal equations multiply what is lost by
-# their condition number, up to 1e10.
+# Where less of a second moment is left than this share, it is formed anew: the normal equations multiply what is lost
+# by their condition number, up to 1e10.
 _LEAST_LEFT = 0.1
 
 _EPS = float(np.finfo(np.float64).eps)

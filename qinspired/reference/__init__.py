@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qinspired.reference._chepurko_clarkson_horesh_lin_woodruff import cchlw_low_rank_factors
+from qinspired.reference._combined_rows import CombinedRowsSolution
 from qinspired.reference._deshpande_rademacher_vempala_wang import AdaptiveSample, drvw
 from qinspired.reference._drineas_kannan_mahoney import (
     dkm_constant_time_svd,
@@ -13,16 +14,15 @@ from qinspired.reference._factors import RowColumnFactors
 from qinspired.reference._frieze_kannan_vempala import FKVResult, fkv
 from qinspired.reference._gilyen_lloyd_tang import GLTSolution, glt_regression
 from qinspired.reference._gilyen_song_tang import gst_regression
-from qinspired.reference._implicit_solution import ImplicitSolution
 from qinspired.reference._row_steps import RowActionSolution
 from qinspired.reference._shao_montanaro import shao_montanaro_kaczmarz
 from qinspired.reference._tang import TangRecommendation, modfkv, tang_recommend
 
 __all__ = [
     "AdaptiveSample",
+    "CombinedRowsSolution",
     "FKVResult",
     "GLTSolution",
-    "ImplicitSolution",
     "RowActionSolution",
     "RowColumnFactors",
     "TangRecommendation",

@@ -11,9 +11,9 @@ from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_rank
 from qinspired.access import AliasTable, RowCombination, SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._results import CostMeter
+from qinspired.reference._combined_rows import CombinedRowsSolution, check_finite, check_system
 from qinspired.reference._drawn import check_whole_rows
 from qinspired.reference._frieze_kannan_vempala import FKVResult, check_size, sampled_svd
-from qinspired.reference._implicit_solution import ImplicitSolution, check_finite, check_system
 from qinspired.reference._monte_carlo import GROUPS, combined_entries, median_of_means
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _LAWS = ("rows", "rhs")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GLTSolution(ImplicitSolution):
+class GLTSolution(CombinedRowsSolution):
     """The solution sum_l v_l lambda_l / sigma_l^2 of a low-rank system, never formed.
 
     Attributes

@@ -11,7 +11,7 @@ from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_fraction, check_nonnegative, check_positive
 from qinspired.access import AliasTable, RowCombination, SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._results import CostMeter
-from qinspired.reference._implicit_solution import check_finite, check_system
+from qinspired.reference._combined_rows import check_finite, check_system
 from qinspired.reference._monte_carlo import combined_entries
 from qinspired.reference._row_steps import MOST_STEPS, RowActionSolution, Rule, check_steps, take_steps
 
@@ -81,7 +81,8 @@ def gst_regression(
     ValueError, TypeError
         If an argument is out of range, `A` is no finite real matrix, or `b` no finite real vector of length m; if
         |A|_F or the largest entry of b is not in [1e-100, 1e100]; if `sigma_min` is needed and not given, or
-        `sigma_max` too small to be a bound; if more than 1e8 steps are asked for; if the iteration diverges beyond 1.8e308.
+        `sigma_max` too small to be a bound; if more than 1e8 steps are asked for; if the iteration grows beyond
+        1.8e308.
     ZeroMassError
         If all entries of `A` or of `b` are zero.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from qinspired._validation import check_count
 from qinspired.kernels import sampled_row_steps
-from qinspired.reference._implicit_solution import ImplicitSolution
+from qinspired.reference._combined_rows import CombinedRowsSolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ MOST_STEPS = 10**8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RowActionSolution(ImplicitSolution):
+class RowActionSolution(CombinedRowsSolution):
     """A solution reached by steps each of which changes one entry of y, in x = A^T y.
 
     Attributes

@@ -10,8 +10,8 @@ from qinspired._rng import as_generator
 from qinspired._validation import check_count
 from qinspired.access import AliasTable, RowCombination, SampleQueryMatrix, as_sq_matrix, has_access
 from qinspired.algorithms._results import CostMeter
+from qinspired.reference._combined_rows import check_finite, check_system
 from qinspired.reference._drawn import check_whole_rows
-from qinspired.reference._implicit_solution import check_finite, check_system
 from qinspired.reference._row_steps import RowActionSolution, Rule, check_steps, in_order, take_steps
 
 if TYPE_CHECKING:

@@ -192,3 +192,18 @@ def test_bad_input_is_refused(rng):
     broken[2, 3] = np.inf
     with pytest.raises(ValueError, match="finite"):
         qi.least_squares(broken, b, method="dual")
+
+
+@pytest.mark.filterwarnings("ignore::qinspired.exceptions.ToleranceNotMetWarning")
+def test_more_drawn_rows_than_columns_with_rare_features_and_a_ridge_end_in_an_answer():
+    rng = np.random.default_rng(3)
+    A = np.column_stack([rng.standard_normal((4000, 20)), np.zeros((4000, 10))])
+    for j in range(10):
+        A[rng.choice(4000, 3 + j, replace=False), 20 + j] = 3.0
+    fitted = A @ rng.standard_normal(30)
+    b = fitted + 0.5 * np.linalg.norm(fitted) / np.sqrt(4000) * rng.standard_normal(4000)
+    exact = np.linalg.solve(A.T @ A + 2.68 * np.eye(30), A.T @ b)
+    for seed in range(4):
+        solution = qi.least_squares(A, b, method="dual", ridge=2.68, tolerance=0.03, rng=seed)
+        error = np.linalg.norm(A @ (solution.x - exact)) / np.linalg.norm(A @ exact)
+        assert error <= 1.5 * solution.error.high

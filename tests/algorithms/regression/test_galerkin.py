@@ -94,3 +94,22 @@ def test_a_start_without_an_index_is_refused(rng):
     A, b = system((60, 90), 3, rng=rng)
     with pytest.raises(ValueError, match="`start` must be 'index' for method 'galerkin'"):
         qi.least_squares(A, b, method="galerkin", start="uniform")
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("size", [1e-7, 1e-9])
+@pytest.mark.filterwarnings("ignore::qinspired.exceptions.ToleranceNotMetWarning")
+def test_a_tiny_row_out_of_the_span_with_a_target_of_its_own_is_not_taken_for_rounding(size, make, rng):
+    left = rng.standard_normal((2000, 5))
+    right = rng.standard_normal((5, 120)) * (np.arange(120) % 3 == 0)
+    A = left @ right
+    A /= np.linalg.norm(A)
+    A[200] = 0.0
+    A[200, 1] = size
+    b = A @ (right.T @ rng.standard_normal(5))
+    b /= np.linalg.norm(b)
+    b[200] = 0.02
+    exact = np.linalg.lstsq(A, b, rcond=1e-15)[0]
+    solution = qi.least_squares(make(A), b, method="galerkin", tolerance=0.005, rng=0)
+    error = np.linalg.norm(A @ (solution.x - exact)) / np.linalg.norm(A @ exact)
+    assert 0.01 < error <= 1.001 * solution.error.high

@@ -182,6 +182,17 @@ def test_a_large_sparse_system_with_many_columns_is_solved_by_lsqr(rng, monkeypa
         assert fewer.counts.full_passes < most.counts.full_passes
 
 
+def test_a_sparse_singular_system_of_two_factors_is_solved_by_lsqr_too(rng):
+    one, two = rng.integers(60, size=2000), rng.integers(20, size=2000)
+    A = sp.csr_array((np.ones(4000), (np.repeat(np.arange(2000), 2), np.column_stack([one, 60 + two]).ravel())))
+    b = rng.standard_normal(60)[one] + rng.standard_normal(20)[two] + rng.standard_normal(2000)
+    solution = qi.least_squares(A, b, tolerance=1e-6, method="exact")
+    exact = scipy.linalg.lstsq(A.toarray(), b)[0]
+    assert "LSQR" in solution.status
+    np.testing.assert_allclose(A @ solution.x, A @ exact, atol=1e-8)
+    np.testing.assert_allclose(solution.x, exact, atol=1e-7)  # of least norm, as LAPACK's
+
+
 def test_the_same_seed_gives_the_same_solution(rng):
     A, b = tall(rng)
     one = qi.least_squares(A, b, tolerance=0.05, method="kaczmarz", rng=7)

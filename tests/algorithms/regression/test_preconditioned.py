@@ -221,3 +221,38 @@ def test_passes_make_no_index_and_yet_see_all_rows(rng):
     A[1234, 5] = np.nan
     with pytest.raises(ValueError, match=r"A\[1234, 5\] = nan"):
         preconditioned(A, b, start="uniform")
+
+
+def solved_in_extended_precision(A, b):
+    A, b, n = A.astype(np.longdouble), b.astype(np.longdouble), A.shape[1]
+    Q, R = A.copy(), np.zeros((n, n), np.longdouble)
+    for j in range(n):
+        for _ in range(2):
+            parts = Q[:, :j].T @ Q[:, j]
+            Q[:, j] -= Q[:, :j] @ parts
+            R[:j, j] += parts
+        R[j, j] = np.sqrt(Q[:, j] @ Q[:, j])
+        Q[:, j] /= R[j, j]
+    x = np.zeros(n, np.longdouble)
+    rest = Q.T @ b
+    for j in reversed(range(n)):
+        x[j] = (rest[j] - R[j, j + 1 :] @ x[j + 1 :]) / R[j, j]
+    return x
+
+
+@pytest.mark.parametrize("tolerance", [1e-9, 1e-12, 1e-14])
+@pytest.mark.parametrize("kappa", [1e4, 5e5])
+@pytest.mark.parametrize("noise", [0.1, 10.0])
+def test_no_tolerance_below_rounding_is_claimed(noise, kappa, tolerance, rng):
+    turn = np.linalg.qr(rng.standard_normal((20, 20)))[0]
+    A = (rng.standard_normal((4000, 20)) * np.geomspace(1, 1 / kappa, 20)) @ turn
+    fitted = A @ (turn.T @ (np.geomspace(1, kappa, 20) * rng.standard_normal(20)))
+    b = fitted + noise * np.linalg.norm(fitted) / np.sqrt(4000) * rng.standard_normal(4000)
+    best = solved_in_extended_precision(A, b)
+    solution = qi.least_squares(A, b, tolerance=tolerance, method="preconditioned", rng=0)
+    wide = A.astype(np.longdouble)
+    error = float(np.linalg.norm(wide @ (solution.x - best)) / np.linalg.norm(wide @ best))
+    assert error <= solution.error.high
+    if solution.error.high > tolerance:
+        assert solution.method == "exact"
+        assert "rounding" in solution.status

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from qinspired.access import RowCombination, SampleQueryMatrix
     from qinspired.algorithms._results import Cost
 
-__all__ = ["ImplicitSolution", "check_finite", "check_system"]
+__all__ = ["CombinedRowsSolution", "check_finite", "check_system"]
 
 _LEAST, _MOST = 1e-100, 1e100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImplicitSolution:
+class CombinedRowsSolution:
     """The vector x = A^T y with few non-zero y_i, open to queries and draws in time independent of m.
 
     Attributes
