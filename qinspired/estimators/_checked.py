@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.utils.validation import validate_data
 
 from qinspired.access import OversampledMatrix, has_access
@@ -27,8 +28,11 @@ def refuse_access(X: Any) -> None:
 
 
 def validated(estimator: Any, X: Any, *more: Any, **options: Any) -> Any:
-    """Return what scikit-learn's `validate_data` makes of X, which may be of float64 or float32."""
+    """Return what scikit-learn's `validate_data` makes of X, of float64 or float32; a sparse y is refused."""
     refuse_access(X)
+    is_sparse: bool = bool(more) and sp.issparse(more[0])
+    if is_sparse:
+        raise TypeError("`y` must be dense; call y.toarray().")
     return validate_data(estimator, X, *more, dtype=[np.float64, np.float32], **options)
 
 

@@ -95,8 +95,9 @@ def _fits(rows: Rows, alphas: Float64Array, splits: Splits) -> Iterator[tuple[li
     for (train, test), moments in zip(splits, by_moments, strict=True):
         fits: list[RidgeFit] = []
         orthogonal: IndexedRidge | None = None
+        exact = moments is not None and moments.is_finite and not moments.underflows(fit_intercept=rows.fit_intercept)
         for alpha in alphas:
-            if moments is not None and moments.is_finite:
+            if moments is not None and exact:
                 fit, condition = moments.solve(float(alpha), fit_intercept=rows.fit_intercept)
                 if condition < _LARGEST_CONDITION:
                     fits.append(fit)

@@ -339,6 +339,11 @@ def _factored(
     if total == 0.0:
         return np.zeros(1, dtype=np.int64), np.ones((m, 1)), 0.0, ErrorEstimate(0.0, 0.0, 0.0, 1.0)
     tolerance = None if tol is None else min(tol * alpha / total, 0.5)
+    if tolerance == 0.0:
+        raise ValueError(
+            f"`alpha` = {alpha} is too small to meet `tol`: its share of the trace of the kernel matrix, {total:g}, "
+            "underflows. Use a larger `alpha`, or `tol=None`."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ToleranceNotMetWarning)  # it is told for the fit
         approx = rp_cholesky(matrix, min(most, m), tolerance=tolerance, rng=rng)
@@ -364,7 +369,9 @@ def _bounds(rhs: Float64Array, fitted: Float64Array, alpha: float, left: float) 
     0 <= D <= t / (alpha + t) alpha (F F^T + alpha)^-1, and alpha (F F^T + alpha)^-1 y is the residual.
     """
     bounds = []
-    for y, rest in zip(rhs.T, (rhs - fitted).T, strict=True):
+    for target, left_of_it in zip(rhs.T, (rhs - fitted).T, strict=True):
+        unit = float(np.abs(target).max()) or 1.0  # squares of the entries neither overflow nor underflow
+        y, rest = target / unit, left_of_it / unit
         size = float(np.linalg.norm(y))
         share = left / (alpha + left)
         by_product = share * math.sqrt(max(float(y @ rest), 0.0))

@@ -31,6 +31,9 @@ _ETAS = ("auto", "published")
 # Examples and features visited in one call of the kernel, some 0.1 s, since Ctrl-C acts only between calls.
 _VISITS = 50_000_000
 
+# Rows whose largest norm is below this are refused: its inverse may overflow.
+_LEAST_RADIUS = 1e-300
+
 
 class SublinearPerceptron(ClassifierMixin, BaseEstimator):
     """Linear classification with the largest smallest margin, by draws of examples and of coordinates.
@@ -229,6 +232,11 @@ class _Examples:
         self.shape: tuple[int, int] = X.shape
         norms = as_sq_matrix(X).row_norms()
         largest = float(norms.max())
+        if 0.0 < largest < _LEAST_RADIUS:
+            raise ValueError(
+                f"`X` must be zero or have a row of norm at least {_LEAST_RADIUS:g}, by which all are divided; the "
+                f"largest norm is {largest:.3g}. Multiply `X` by a constant."
+            )
         if largest > 0.0:
             # The mean square is of shares, which cannot overflow.
             constant = largest * math.sqrt(float(np.mean((norms / largest) ** 2))) if fit_intercept else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_nonnegative
 from qinspired.estimators._checked import all_or_nothing, validated
-from qinspired.estimators._ridge_fit import IndexedRidge, RidgeModel, check_weights
+from qinspired.estimators._ridge_fit import IndexedRidge, RidgeModel, check_method, check_weights
 from qinspired.estimators._ridge_moments import PRIMAL_COLUMNS, RidgeMoments
 from qinspired.exceptions import ToleranceNotMetWarning
 
@@ -36,15 +36,16 @@ class SampledRidge(RidgeModel):
     tol : float, default=0.01
         Largest distance of the fitted values from those of the exact solution, relative to the latter, in
         (0, 1). With an intercept they are centred first, so that a large mean of y hides nothing.
-    method : {"auto", "rows", "leverage", "kaczmarz", "block-kaczmarz", "exact"}, default="auto"
-        As in `least_squares`; "auto" takes what it predicts to be fastest, an exact solver on small data.
+    method : str, default="auto"
+        Any method of `least_squares` but "implicit", which forms no weights; "auto" takes what it predicts to be
+        fastest, an exact solver on small data.
     random_state : int, Generator, SeedSequence, RandomState or None, default=None
         Source of the randomness. An int makes `fit` repeatable.
 
     Attributes
     ----------
     coef_ : ndarray, shape (n_features,) or (n_targets, n_features)
-        The weights w, of the type of X (float32 or float64).
+        The weights w, of the type of X (float32 or float64); of float64 where float32 cannot hold them.
     intercept_ : float or ndarray, shape (n_targets,)
         The intercept w_0, optimal for the weights found.
     error_ : ErrorEstimate
@@ -86,8 +87,8 @@ class SampledRidge(RidgeModel):
     once. A sparse one stays sparse: the intercept becomes one more column c, with c^2 = 100/tol |x_mean|^2 so
     that the penalty hardly acts on it.
     Error: as certified by `error_`. For a sparse X with an intercept and alpha > 0, the penalty on that
-    column adds at most tol/100 in the norm of the objective; measured for tol = 0.01 on a 200 x 20 matrix:
-    7e-9 at alpha = 1, 9e-6 at alpha = 10,000.
+    column adds at most tol/100 in the norm of the objective, which `error_` counts; measured for tol = 0.01 on a
+    200 x 20 matrix: 7e-9 at alpha = 1, 9e-6 at alpha = 10,000.
 
     Examples
     --------
@@ -131,16 +132,15 @@ class SampledRidge(RidgeModel):
             This object.
         """
         with all_or_nothing(self):
+            method = check_method(self.method)
             X, y = validated(self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
-            if self.method == "implicit":
-                raise ValueError("`method` must not be 'implicit', which forms no weights; use 'dual' for a wide `X`.")
             alpha = check_nonnegative(self.alpha, "alpha")
             tol = check_fraction(self.tol, "tol")
             rng = as_generator(self.random_state, name="random_state")
             weights = check_weights(sample_weight, X.shape[0])
             targets: Float64Array = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
             problem = IndexedRidge(X, targets, weights, alpha=alpha, fit_intercept=bool(self.fit_intercept), tol=tol)
-            fit = problem.fit(alpha, method=self.method, rng=rng)
+            fit = problem.fit(alpha, method=method, rng=rng)
             self._forget_moments()
             self._set(fit, X.dtype, single=y.ndim == 1)
         return self
@@ -166,7 +166,7 @@ class SampledRidge(RidgeModel):
         ------
         ValueError
             If the block is no finite real matrix with the columns and targets of the first one, has too many
-            features, or squares of its entries overflow.
+            features, or squares of its entries overflow or underflow.
 
         Warns
         -----
@@ -195,8 +195,9 @@ class SampledRidge(RidgeModel):
             alpha, tol = check_nonnegative(self.alpha, "alpha"), check_fraction(self.tol, "tol")
             weights = check_weights(sample_weight, X.shape[0])
             targets: Float64Array = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-            moments = _with_block(before, X, targets, weights)
-            fit, _ = moments.solve(alpha, fit_intercept=bool(self.fit_intercept))
+            fit_intercept = bool(self.fit_intercept)
+            moments = _with_block(before, X, targets, weights, fit_intercept=fit_intercept)
+            fit, _ = moments.solve(alpha, fit_intercept=fit_intercept)
             rounding = max(error.high for error in fit.errors)
             if rounding > tol:
                 warnings.warn(
@@ -217,7 +218,7 @@ class SampledRidge(RidgeModel):
 
 
 def _with_block(
-    before: RidgeMoments | None, X: Any, targets: Float64Array, weights: Float64Array | None
+    before: RidgeMoments | None, X: Any, targets: Float64Array, weights: Float64Array | None, *, fit_intercept: bool
 ) -> RidgeMoments:
     n = X.shape[1]
     if n > PRIMAL_COLUMNS:
@@ -236,5 +237,10 @@ def _with_block(
         raise ValueError(
             "`X` and `y` must have sums of squares below 1.8e308 for `partial_fit`; they overflow. Divide them by a "
             "constant."
+        )
+    if moments.underflows(fit_intercept=fit_intercept):
+        raise ValueError(
+            "`X` and `y` must have sums of squares above 1e-290 for `partial_fit`, where they vary; they underflow. "
+            "Multiply them by a constant."
         )
     return moments

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_nonnegative
 from qinspired.estimators._checked import all_or_nothing, validated
-from qinspired.estimators._ridge_fit import IndexedRidge, check_weights
+from qinspired.estimators._ridge_fit import IndexedRidge, check_method, check_weights, narrowed
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,8 +40,9 @@ class SampledRidgeClassifier(ClassifierMixin, BaseEstimator):
         total weight. Unlike in `RidgeClassifier`, it counts a row of weight 2 as two.
     tol : float, default=0.01
         Largest relative distance of the fitted values from those of the exact solution, as in `SampledRidge`.
-    method : {"auto", "rows", "kaczmarz", "exact"}, default="auto"
-        As in `least_squares`.
+    method : str, default="auto"
+        Any method of `least_squares` but "implicit", which forms no weights; "auto" takes what it predicts to be
+        fastest.
     random_state : int, Generator, SeedSequence, RandomState or None, default=None
         Source of the randomness. An int makes `fit` repeatable.
 
@@ -49,7 +51,8 @@ class SampledRidgeClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray, shape (n_classes,)
         The labels, sorted.
     coef_ : ndarray, shape (1, n_features) or (n_classes, n_features)
-        The weights w, one row for two classes; of the type of X (float32 or float64).
+        The weights w, one row for two classes; of the type of X (float32 or float64), or of float64 where float32
+        cannot hold them.
     intercept_ : ndarray, shape (1,) or (n_classes,)
         The intercepts.
     error_, residual_ : tuple of ErrorEstimate
@@ -118,8 +121,9 @@ class SampledRidgeClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array_like or sparse matrix, shape (n_samples, n_features)
             Training data.
-        y : array_like, shape (n_samples,) or (n_samples, n_labels)
-            Labels; with several columns of 0 and 1, each column says whether a row has a label.
+        y : array_like or sparse matrix, shape (n_samples,) or (n_samples, n_labels)
+            Labels; with several columns of 0 and 1, each column says whether a row has a label. A sparse one is made
+            dense.
         sample_weight : array_like, shape (n_samples,), or float, optional
             Weights >= 0, not all zero.
 
@@ -129,6 +133,10 @@ class SampledRidgeClassifier(ClassifierMixin, BaseEstimator):
             This object.
         """
         with all_or_nothing(self):
+            method = check_method(self.method)
+            is_sparse: bool = sp.issparse(y)
+            if is_sparse:
+                y = y.toarray()
             X, y = validated(self, X, y, accept_sparse="csr", multi_output=True)
             alpha = check_nonnegative(self.alpha, "alpha")
             tol = check_fraction(self.tol, "tol")
@@ -136,15 +144,18 @@ class SampledRidgeClassifier(ClassifierMixin, BaseEstimator):
             weights = check_weights(sample_weight, X.shape[0])
             y = check_classes(self, y)
             if self.class_weight is not None:
-                weights = check_weights(_with_class_weights(self.class_weight, y, weights), X.shape[0])
+                weights = _with_class_weights(self.class_weight, y, weights)
+                if not weights.any():
+                    raise ValueError("`class_weight` must leave a row of positive weight; it makes all of them zero.")
+                weights = check_weights(weights, X.shape[0])
             binarizer = LabelBinarizer(pos_label=1, neg_label=-1)
             targets: Float64Array = np.asarray(binarizer.fit_transform(y), dtype=np.float64)
             problem = IndexedRidge(X, targets, weights, alpha=alpha, fit_intercept=bool(self.fit_intercept), tol=tol)
-            fit = problem.fit(alpha, method=self.method, rng=rng)
+            fit = problem.fit(alpha, method=method, rng=rng)
             self.classes_: Any = binarizer.classes_
             self._multilabel: bool = binarizer.y_type_.startswith("multilabel")
-            self.coef_: FloatArray = fit.coef.astype(X.dtype, copy=False)
-            self.intercept_: FloatArray = fit.intercept.astype(X.dtype, copy=False)
+            self.coef_: FloatArray = narrowed(fit.coef, X.dtype)
+            self.intercept_: FloatArray = narrowed(fit.intercept, X.dtype)
             self.error_: tuple[ErrorEstimate, ...] = fit.errors
             self.residual_: tuple[ErrorEstimate, ...] = fit.residuals
             self.solution_: tuple[LeastSquaresSolution | None, ...] = fit.solutions

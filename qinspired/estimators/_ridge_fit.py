@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from qinspired._validation import check_vector
 from qinspired.access import as_sq_matrix
 from qinspired.algorithms import ErrorEstimate, least_squares
+from qinspired.algorithms.regression._least_squares import METHODS
 from qinspired.estimators._centring import ridge_problem
 from qinspired.estimators._checked import validated
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from qinspired.algorithms import LeastSquaresSolution
     from qinspired.estimators._centring import RidgeProblem
 
-__all__ = ["IndexedRidge", "RidgeFit", "RidgeModel", "check_weights"]
+__all__ = ["IndexedRidge", "RidgeFit", "RidgeModel", "check_method", "check_weights", "narrowed"]
+
+# The share of the tolerance that the shrunk mean of a sparse X with an intercept may take; see `_intercept_scale`.
+_SHRUNK_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,9 @@ class IndexedRidge:
 
     def fit(self, alpha: float, *, method: str, rng: np.random.Generator) -> RidgeFit:
         """Solve for one target after another."""
-        if method == "implicit":
-            raise ValueError("`method` must not be 'implicit', which forms no weights; use 'dual' for a wide `X`.")
         problem, n = self.problem, self.n_features
+        # A penalised intercept acts as a shrunk mean, which the certificate of the solution does not see.
+        shrunk = _SHRUNK_SHARE * self.tol if alpha > 0.0 and problem.A.shape[1] > n else 0.0
         n_targets = problem.b.shape[1]
         coef = np.zeros((n_targets, n))
         solutions: list[LeastSquaresSolution | None] = []
@@ -69,14 +73,14 @@ class IndexedRidge:
             solution = None  # where nothing varies the weights are zero
             if self.matrix.frobenius_norm > 0.0:
                 b = problem.b[:, target]
-                found = least_squares(self.matrix, b, ridge=alpha, tolerance=self.tol, method=method, rng=rng)
+                found = least_squares(self.matrix, b, ridge=alpha, tolerance=self.tol - shrunk, method=method, rng=rng)
                 solution = cast("LeastSquaresSolution", found)
                 coef[target] = solution.x[:n]
             solutions.append(solution)
         return RidgeFit(
             coef,
             problem.y_mean - coef @ problem.x_mean,
-            tuple(_error(solution) for solution in solutions),
+            tuple(_error(solution, problem.b[:, t], shrunk) for t, solution in enumerate(solutions)),
             tuple(_residual(solution, problem.b[:, t]) for t, solution in enumerate(solutions)),
             tuple(solutions),
         )
@@ -86,9 +90,9 @@ class RidgeModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """A fitted X w + w_0, for one target or several."""
 
     def _set(self, fit: RidgeFit, dtype: Any, *, single: bool) -> None:
-        coef = fit.coef.astype(dtype, copy=False)
+        coef = narrowed(fit.coef, dtype)
         self.coef_: FloatArray = coef[0] if single else coef
-        self.intercept_: float | FloatArray = float(fit.intercept[0]) if single else fit.intercept.astype(dtype)
+        self.intercept_: float | FloatArray = float(fit.intercept[0]) if single else narrowed(fit.intercept, dtype)
         self.error_: ErrorEstimate | tuple[ErrorEstimate, ...] = fit.errors[0] if single else fit.errors
         self.residual_: ErrorEstimate | tuple[ErrorEstimate, ...] = fit.residuals[0] if single else fit.residuals
         self.solution_: LeastSquaresSolution | tuple[LeastSquaresSolution | None, ...] | None = (
@@ -124,6 +128,24 @@ class RidgeModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return state
 
 
+def narrowed(values: Float64Array, dtype: Any) -> FloatArray:
+    """Return numbers of a type; all in float64 where it has an inf for one, or for a non-zero no normal number."""
+    with np.errstate(over="ignore", under="ignore"):
+        found: FloatArray = values.astype(dtype, copy=False)
+    lost = ~np.isfinite(found) | ((values != 0.0) & (np.abs(found) < np.finfo(found.dtype).tiny))
+    return values if lost.any() else found
+
+
+def check_method(method: Any) -> str:
+    """Return a method of `least_squares` that forms weights."""
+    if isinstance(method, str) and method == "implicit":
+        raise ValueError("`method` must not be 'implicit', which forms no weights; use 'dual' for a wide `X`.")
+    if not isinstance(method, str) or method not in METHODS:
+        known = ", ".join(name for name in METHODS if name != "implicit")
+        raise ValueError(f"`method` must be one of {known}; got {method!r}.")
+    return method
+
+
 def check_weights(sample_weight: Any, n_samples: int) -> Float64Array | None:
     """Return checked sample weights, of which one is positive, or None."""
     if sample_weight is None:
@@ -140,8 +162,14 @@ def check_weights(sample_weight: Any, n_samples: int) -> Float64Array | None:
     return weights
 
 
-def _error(solution: LeastSquaresSolution | None) -> ErrorEstimate:
-    return ErrorEstimate(0.0, 0.0, 0.0, 1.0) if solution is None else solution.error
+def _error(solution: LeastSquaresSolution | None, b: Float64Array, shrunk: float) -> ErrorEstimate:
+    """Return the error of a solution, of a problem that is itself off by at most `shrunk` unless b is zero."""
+    if solution is None:
+        return ErrorEstimate(0.0, 0.0, 0.0, 1.0)
+    error = solution.error
+    if shrunk == 0.0 or not b.any():
+        return error
+    return ErrorEstimate(error.value + shrunk, max(error.low - shrunk, 0.0), error.high + shrunk, error.confidence)
 
 
 def _residual(solution: LeastSquaresSolution | None, b: Float64Array) -> ErrorEstimate:

@@ -26,6 +26,9 @@ _PART_ENTRIES = 4_000_000
 # one: G - W mean mean^T would lose the digits of (mean / deviation)^2, here 4 of 16.
 _DOMINANT_MEAN = 100.0
 
+# Where a sum of squares is below this, its smaller terms may have underflown.
+_LEAST_SQUARES = 1e-290
+
 # Where less of a second moment is left than this share, it is formed anew: the normal equations multiply what is lost
 # by their condition number, up to 1e10.
 _LEAST_LEFT = 0.1
@@ -48,6 +51,8 @@ class RidgeMoments:
         Sum of s (x - x_mean)^T (y - y_mean).
     squares : ndarray, shape (t,)
         Sum of s (y - y_mean)^2.
+    x_range, y_range : ndarray, shapes (2, n) and (2, t)
+        The least and the largest entry of each column; of rows that `minus` has removed too.
     """
 
     weight: float
@@ -56,13 +61,22 @@ class RidgeMoments:
     gram: Float64Array
     cross: Float64Array
     squares: Float64Array
+    x_range: Float64Array
+    y_range: Float64Array
 
     @classmethod
     def of(cls, X: Any, targets: Float64Array, weights: Float64Array | None = None) -> RidgeMoments:
         """Return those of the rows of an array or CSR matrix, by one pass; `weights` >= 0 may all be 0."""
         n, n_targets = X.shape[1], targets.shape[1]
         found = cls(
-            0.0, np.zeros(n), np.zeros(n_targets), np.zeros((n, n)), np.zeros((n, n_targets)), np.zeros(n_targets)
+            0.0,
+            np.zeros(n),
+            np.zeros(n_targets),
+            np.zeros((n, n)),
+            np.zeros((n, n_targets)),
+            np.zeros(n_targets),
+            np.zeros((2, n)),
+            np.zeros((2, n_targets)),
         )
         step = max(1, _PART_ENTRIES // n)
         for start in range(0, X.shape[0], step):
@@ -106,12 +120,25 @@ class RidgeMoments:
                 self.gram + sign * other.gram + between * np.outer(x_gap, x_gap),
                 self.cross + sign * other.cross + between * np.outer(x_gap, y_gap),
                 self.squares + sign * other.squares + between * y_gap**2,
+                _joined_range(self.x_range, other.x_range),
+                _joined_range(self.y_range, other.y_range),
             )
 
     @property
     def is_finite(self) -> bool:
         """Whether no square has overflown."""
         return all(bool(np.isfinite(values).all()) for values in (self.gram, self.cross, self.squares))
+
+    def underflows(self, *, fit_intercept: bool) -> bool:
+        """Say whether the squares of an X or y that is not zero, less its mean, are so small that digits are lost."""
+        of_x, of_y = np.diag(self.gram), self.squares
+        if fit_intercept:
+            x_varies, y_varies = self.x_range[0] < self.x_range[1], self.y_range[0] < self.y_range[1]
+        else:
+            x_varies, y_varies = self.x_range.any(axis=0), self.y_range.any(axis=0)
+            of_x, of_y = of_x + self.weight * self.x_mean**2, of_y + self.weight * self.y_mean**2
+        small = bool(x_varies.any()) and float(of_x.max()) <= _LEAST_SQUARES
+        return small or bool((y_varies & (of_y <= _LEAST_SQUARES)).any())
 
     def solve(self, alpha: float, *, fit_intercept: bool) -> tuple[RidgeFit, float]:
         """Return the exact fit, with its rounding as its error, and the condition number, infinite where singular.
@@ -170,7 +197,19 @@ def _of_part(X: Any, targets: Float64Array, weights: Float64Array) -> RidgeMomen
             cross = wide.T @ weighted
             wide *= np.sqrt(weights)[:, None]
             gram = moment(wide)
-    return RidgeMoments(weight, x_mean, y_mean, gram, cross, squares)
+    counted = weights > 0.0
+    x_range, y_range = _range(X[counted]), _range(targets[counted])
+    return RidgeMoments(weight, x_mean, y_mean, gram, cross, squares, x_range, y_range)
+
+
+def _range(X: Any) -> Float64Array:
+    is_sparse: bool = sp.issparse(X)
+    ends = [X.min(axis=0), X.max(axis=0)]
+    return np.array([end.toarray().ravel() if is_sparse else end for end in ends], dtype=np.float64)
+
+
+def _joined_range(one: Float64Array, two: Float64Array) -> Float64Array:
+    return np.array([np.minimum(one[0], two[0]), np.maximum(one[1], two[1])])
 
 
 def _sparse_moments(

@@ -320,3 +320,18 @@ def test_a_kernel_that_tells_equal_points_apart_by_place_is_not_fooled():
     model = qi.SampledKernelRidge(0.1, kernel=RBF(1.0) + WhiteKernel(1e-12), random_state=0).fit(X, y)
     plain = KernelRidge(alpha=0.1, kernel=RBF(1.0)).fit(X, y)
     np.testing.assert_allclose(model.predict(X), plain.predict(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+def test_the_bound_does_not_depend_on_the_unit_of_the_target(unit):
+    X = problem()[0]
+    y = np.sin(X[:, 0])
+    fits = [qi.SampledKernelRidge(n_landmarks=10, random_state=0).fit(X, y * scale) for scale in (1.0, unit)]
+    assert fits[0].error_.high > 0.0
+    assert fits[1].error_.high == pytest.approx(fits[0].error_.high, rel=1e-6)
+
+
+def test_a_penalty_too_small_for_the_tolerance_is_refused_by_its_name():
+    X = problem()[0]
+    with pytest.raises(ValueError, match=r"`alpha` = 1e-320 is too small to meet `tol`"):
+        qi.SampledKernelRidge(1e-320, tol=1e-3).fit(X, X[:, 0])

@@ -217,3 +217,13 @@ def test_bad_data_are_refused(bad):
 def test_it_does_not_predict_before_fit():
     with pytest.raises(NotFittedError):
         qi.SublinearPerceptron().predict([[1.0]])
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_rows_too_small_to_divide_by_are_refused(convert, fit_intercept):
+    X, y = separable()
+    model = qi.SublinearPerceptron(max_iter=100, fit_intercept=fit_intercept, random_state=0)
+    with pytest.raises(ValueError, match=r"norm at least 1e-300.*Multiply `X` by a constant"):
+        model.fit(convert(X * 1e-310), y)
+    assert np.isfinite(model.fit(convert(X * 1e-299), y).margin_.value)

@@ -232,3 +232,39 @@ def test_a_pinned_method_that_misses_the_tolerance_warns():
 def test_a_method_that_forms_no_weights_is_refused(rng):
     with pytest.raises(ValueError, match=r"`method` must not be 'implicit'.*use 'dual'"):
         qi.SampledRidge(method="implicit").fit(rng.standard_normal((30, 4)), np.ones(30))
+
+
+@pytest.mark.parametrize(("x_unit", "y_unit"), [(1e-30, 1e10), (1.0, 1e-50), (1.0, 1e-40)])
+def test_weights_that_float32_cannot_hold_stay_in_float64(x_unit, y_unit):
+    X, y, _ = problem()
+    small = (X * x_unit).astype(np.float32)
+    model = qi.SampledRidge(0.0).fit(small, y * y_unit)
+    expected = LinearRegression().fit(X, y).coef_ * (y_unit / x_unit)
+    assert model.coef_.dtype == np.float64
+    np.testing.assert_allclose(model.coef_, expected, rtol=1e-4)
+    assert qi.SampledRidge(0.0).fit(X.astype(np.float32), y).coef_.dtype == np.float32
+
+
+@pytest.mark.parametrize("method", ["fastest", None, ["rows"]])
+def test_an_unknown_method_is_refused_even_where_nothing_varies(method):
+    with pytest.raises(ValueError, match=r"`method` must be one of auto, rows, .*sketched; got") as refusal:
+        qi.SampledRidge(method=method).fit(np.ones((30, 4)), np.ones(30))
+    assert "implicit" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("model", [qi.SampledRidge(), qi.SampledRidgeCV(), qi.SampledKernelRidge()])
+def test_sparse_targets_are_refused_with_what_to_do(model):
+    X, y, _ = problem()
+    with pytest.raises(TypeError, match=r"`y` must be dense; call y.toarray\(\)"):
+        model.fit(X, sp.csr_array(y[:, None]))
+
+
+def test_the_error_counts_the_shrunk_mean_of_a_sparse_intercept():
+    X, y, _ = problem(200, 20)
+    with_penalty = qi.SampledRidge(1.0, tol=0.1, method="exact").fit(sp.csr_array(X), y)
+    assert with_penalty.error_.value >= 0.001
+    assert 0.001 <= with_penalty.error_.high <= 0.1
+    assert with_penalty.error_.low == 0.0
+    for model in (qi.SampledRidge(0.0, tol=0.1), qi.SampledRidge(1.0, tol=0.1, fit_intercept=False)):
+        assert model.set_params(method="exact").fit(sp.csr_array(X), y).error_.high < 1e-6
+    assert qi.SampledRidge(1.0, tol=0.1, method="exact").fit(X, y).error_.high < 1e-6

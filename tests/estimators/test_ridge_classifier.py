@@ -185,3 +185,30 @@ def test_a_pinned_method_that_misses_the_tolerance_warns():
 def test_it_does_not_predict_before_fit():
     with pytest.raises(NotFittedError):
         qi.SampledRidgeClassifier().predict([[1.0]])
+
+
+def test_a_classifier_keeps_weights_in_float64_that_float32_cannot_hold():
+    X, y, _ = problem(2)
+    model = qi.SampledRidgeClassifier(0.0).fit((X * 1e37).astype(np.float32), y)
+    assert model.coef_.dtype == np.float64
+    np.testing.assert_allclose(model.coef_, qi.SampledRidgeClassifier(0.0).fit(X, y).coef_ * 1e-37, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["fastest", "implicit"])
+def test_a_method_that_forms_no_weights_or_is_unknown_is_refused(method):
+    with pytest.raises(ValueError, match=r"`method` must (be one of auto, |not be 'implicit')"):
+        qi.SampledRidgeClassifier(method=method).fit(np.ones((4, 2)), [0, 1, 0, 1])
+
+
+def test_sparse_columns_of_labels_count_as_dense_ones():
+    X, y, _ = problem()
+    labels = (y[:, None] == np.unique(y)).astype(int)
+    dense, sparse = (qi.SampledRidgeClassifier().fit(X, given) for given in (labels, sp.csr_array(labels)))
+    np.testing.assert_array_equal(sparse.coef_, dense.coef_)
+    assert sparse.score(X, sp.csr_array(labels)) == dense.score(X, labels)
+
+
+def test_class_weights_that_are_all_zero_are_refused_by_their_name():
+    X, y, _ = problem(2)
+    with pytest.raises(ValueError, match=r"`class_weight` must leave a row of positive weight"):
+        qi.SampledRidgeClassifier(class_weight={False: 0, True: 0}).fit(X, y == y[0])

@@ -355,3 +355,11 @@ def test_float32_stays_float32():
     X, y, _ = problem()
     model = qi.SampledRidgeCV().fit(X.astype(np.float32), y)
     assert model.coef_.dtype == np.float32
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_folds_whose_squares_underflow_are_scored_as_those_of_a_multiple(fit_intercept):
+    X, y, _ = problem()
+    model = qi.SampledRidgeCV((0.0,), fit_intercept=fit_intercept)
+    expected = model.fit(X, y).best_score_
+    assert model.fit(X * 1e-170, y).best_score_ == pytest.approx(expected, rel=1e-6)

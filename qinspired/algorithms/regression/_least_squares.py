@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array, RNGLike
     from qinspired.access import CountingMatrix
 
-__all__ = ["least_squares"]
+__all__ = ["METHODS", "least_squares"]
 
-_METHODS = (
+METHODS = (
     "auto",
     "rows",
     "leverage",
@@ -187,8 +187,8 @@ def least_squares(
     >>> solution.method, solution.stats.full_passes < 40
     ('sketched', True)
     """
-    if method not in _METHODS:
-        raise ValueError(f"`method` must be one of {', '.join(_METHODS)}; got {method!r}.")
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {', '.join(METHODS)}; got {method!r}.")
     tolerance = check_fraction(tolerance, "tolerance")
     ridge = check_nonnegative(ridge, "ridge")
     if start not in ("index", "uniform"):
