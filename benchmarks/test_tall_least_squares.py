@@ -48,7 +48,7 @@ def test_tall_least_squares_at_every_accuracy(benchmark, shape, kappa, noise, re
     counts = {name: iterations_needed(run, A, b, exact) for name, run in ITERATIVE.items()}
     normal = side_by_side({"normal equations": lambda: qi.baselines.normal_equations(A, b).x}, rounds)
     fixed = {name: (timing.median, error_of(A, x, exact)) for name, (timing, x) in normal.items()}
-    for accuracy in ACCURACIES:
+    for accuracy in ACCURACIES[::3] if tiny else ACCURACIES:
         contenders = {
             "cold": partial(qi.least_squares, A, b, tolerance=accuracy, rng=0),
             "warm": partial(qi.least_squares, indexed, b, tolerance=accuracy, rng=0),
