@@ -59,6 +59,7 @@ def test_the_intervals_of_low_rank_cover_the_true_errors(kind: str, tolerance: f
 
 @pytest.mark.parametrize("skew", [0.0, 0.8])
 @pytest.mark.parametrize("method", ["rows", "kaczmarz"])
+@pytest.mark.filterwarnings("ignore::qinspired.exceptions.ToleranceNotMetWarning")
 def test_the_intervals_of_least_squares_cover_the_true_errors(method: str, skew: float) -> None:
     rng = np.random.default_rng(0)
     m, n = 8000, 30
