@@ -58,7 +58,7 @@ autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
     # scikit-learn's metadata routing writes these, with links into its own glossary.
-    "exclude-members": "set_fit_request, set_predict_request, set_score_request, set_transform_request",
+    "exclude-members": "set_fit_request, set_partial_fit_request, set_predict_request, set_score_request, set_transform_request",
 }
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False

@@ -74,11 +74,11 @@ class SampledKernelRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    dual_coef_ : ndarray of float64, shape (n_landmarks_,) or (n_landmarks_, n_targets)
+    dual_coef_ : ndarray of float64, shape (k,) or (k, n_targets), k the number of landmarks
         The weights beta.
-    landmarks_ : ndarray or sparse matrix, shape (n_landmarks_, n_features)
+    landmarks_ : ndarray or sparse matrix, shape (k, n_features)
         The points z.
-    landmark_indices_ : ndarray of int64, shape (n_landmarks_,)
+    landmark_indices_ : ndarray of int64, shape (k,)
         Which rows of X they are, in the order in which they were drawn.
     n_landmarks_ : int
         Their number. Fewer than `n_landmarks` if `tol` was met, or if the rest of the kernel matrix is rounding.
