@@ -36,8 +36,12 @@ def examples(X, positive, fit_intercept=True):
 
 
 def largest_margin(A):
-    """Return max over |w| <= 1 of min_i a_i w: the distance of 0 from the hull of the rows, by Wolfe's method."""
-    z, _ = scipy.optimize.nnls(np.vstack([A.T, np.ones(len(A))]), np.r_[np.zeros(A.shape[1]), 1.0])
+    """Return max over |w| <= 1 of min_i a_i w: the distance of 0 from the hull of the rows, by Wolfe's method.
+
+    By bounded least squares: `nnls` of SciPy 1.15.0 stops too early here.
+    """
+    stacked, target = np.vstack([A.T, np.ones(len(A))]), np.r_[np.zeros(A.shape[1]), 1.0]
+    z = scipy.optimize.lsq_linear(stacked, target, bounds=(0, np.inf), method="bvls", tol=1e-14, max_iter=2000).x
     return float(np.linalg.norm(A.T @ z) / z.sum())
 
 
