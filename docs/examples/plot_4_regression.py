@@ -29,11 +29,11 @@ for noise in noises:
 
 # %%
 # Left: what was read, as a share of all. Right: the true error, which stays below the diagonal, the tolerance. Where
-# drawn rows alone no longer pay, ``"auto"`` turns to passes over all rows that start from them (squares), or to the
-# exact solver (crosses), whose error is rounding, too small for the right panel.
+# drawn rows alone no longer pay, ``"auto"`` turns to all rows: with so few unknowns to the exact solver (crosses), whose
+# error is rounding, too small for the right panel.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.8))
-markers = {"rows": "o", "preconditioned": "s", "block-kaczmarz": "D", "exact": "X"}
+markers = {"rows": "o", "preconditioned": "s", "exact": "X"}
 for noise, colour in zip(noises, ("C0", "C1"), strict=True):
     read = [answers[noise, t][0].stats.entries_read / (M * N) for t in tolerances]
     left.plot(tolerances, read, color=colour, linewidth=1, alpha=0.6, label=f"noise {noise}")

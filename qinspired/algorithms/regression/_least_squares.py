@@ -124,13 +124,11 @@ def least_squares(
     Cost: max(2.5 n, min(64 n, 1024)) rows at first, s n^2 multiplications for s rows; n (1 + (noise / tolerance)^2)
     rows are needed, noise relative to |A x*|. Each Kaczmarz step costs 6 n, as does each row of a block. 600 rows for
     the residual. "preconditioned" reads A once, at 4 m n multiplications, for each factor sqrt(s / n) of the error,
-    whatever the noise. "dual" takes 64 rows at first, doubled until certified, and s^2 n multiplications; "galerkin"
-    6 m n k more for k directions.
-    On Gaussian 200,000 x 500, noise 0.1 and 1, "block-kaczmarz" took 0.2 to 0.7 times the processor time
-    of "rows" at condition numbers 1.1 and 5, 0.9 to 4 times at 20; without noise all methods end with the first draw.
-    "leverage" adds a pass, 0.2 s there, and needs as many rows: it was never the fastest. Where few rows have most of
-    |A|_F^2 and little leverage it needs fewer: under a tenth on 200,000 x 20 with 95 % of |A|_F^2 in 1 % of the rows.
-    "auto" weighs all of them from the first draw, "block-kaczmarz" for dense rows only.
+    whatever the noise; where the columns, scaled, are nearly orthogonal, as far as the first draw tells, their scales
+    take the place of s further rows. "dual" takes 64 rows at first, doubled until certified, and s^2 n multiplications;
+    "galerkin" 6 m n k more for k directions. "leverage" adds a pass, and needs fewer rows than "rows" where few rows
+    have most of |A|_F^2 and little leverage. "auto" weighs all of them from the first draw, "block-kaczmarz" for dense
+    rows only; it seldom takes that, "kaczmarz" or "leverage", as some passes are mostly cheaper.
     Error: certified by cross-fitting: groups of draws, independent of one another, each pull the joint solution
     towards their own, and the sum of the squared pulls estimates its squared error; 600 fresh rows can refute it.
     A consistent system with a row space of dimension n is solved to rounding by any n independent rows.
