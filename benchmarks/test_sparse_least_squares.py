@@ -1,18 +1,15 @@
 """Sparse least squares against LSQR and LSMR stopped at the first iteration that meets the accuracy, and `Ridge`.
 
-A generated 10^6 x 10^4 matrix with 5 x 10^7 entries, rows of uneven lengths, noise 0.1 and 1 of |A x|; and, where the
-data are there, MovieLens 1M: which films a user saw, by which the number of films seen is predicted.
+A generated 10^6 x 10^4 matrix with 5 x 10^7 entries, rows of uneven lengths, noise 0.1 and 1 of |A x|. It is well
+conditioned, so that 40 iterations of LSMR are the exact solution.
 """
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.linalg
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 from test_tall_least_squares import ITERATIVE
@@ -43,23 +40,8 @@ def test_sparse_least_squares_at_every_accuracy(benchmark, noise, report, tiny):
     )
 
 
-def test_users_and_films(benchmark, report, tiny):
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    path = Path(os.environ.get("QINSPIRED_DATA", default)) / "movielens-1m-implicit" / "interactions.npz"
-    if tiny or not path.exists():
-        pytest.skip("too dear at this scale" if tiny else f"{path} is not there")
-    pairs = np.load(path)
-    users, films = (np.unique(pairs[key], return_inverse=True)[1] for key in list(pairs)[:2])
-    A = sp.csr_array((np.ones(len(users), np.float32), (users, films)))
-    b = np.log(A.sum(axis=1)) + 0.5 * np.random.default_rng(0).standard_normal(A.shape[0])
-    compare(benchmark, f"MovieLens 1M {A.shape[0]:,} x {A.shape[1]:,}", A, b, report, tiny)
-
-
 def compare(benchmark, name, A, b, report, tiny):
-    if A.shape[1] < 5000:
-        exact = scipy.linalg.lstsq(A.toarray().astype(np.float64), b, lapack_driver="gelsy")[0]
-    else:
-        exact = ITERATIVE["lsmr"](A, b, 40)
+    exact = ITERATIVE["lsmr"](A, b, 40)
     length = np.linalg.norm(A @ exact)
 
     def error_of(x):
