@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qinspired.access._combination import RowCombination
-from qinspired.access._convert import as_sq_matrix, has_access
+from qinspired.access._convert import as_sq_matrix, as_unindexed, has_access
 from qinspired.access._counting import AccessCounts, CountingMatrix
 from qinspired.access._forwarding import ForwardingMatrix, PinnedMatrix, base_of
 from qinspired.access._implicit import ImplicitMatrix
@@ -58,6 +58,7 @@ __all__ = [
     "add",
     "as_oversampled_vector",
     "as_sq_matrix",
+    "as_unindexed",
     "base_of",
     "centred",
     "combine_rows",

@@ -100,6 +100,18 @@ def as_sq_matrix(X: Any, *, index: str = "now") -> SampleQueryMatrix:
     return DenseMatrix(array, index=index if array is X else "now")
 
 
+def as_unindexed(X: Any) -> SampleQueryMatrix:
+    """As `as_sq_matrix`, but a sparse matrix gets its index later, and its column indices are not looked at before.
+
+    The caller must see that they are in range before anything is multiplied.
+    """
+    if sp.issparse(X):
+        parts = csr_parts(X)
+        if parts.data.dtype in _NATIVE:
+            return CSRMatrix(parts, index="later")
+    return as_sq_matrix(X)
+
+
 def has_access(X: Any) -> bool:
     """Say whether an object has sample-and-query access already.
 

@@ -140,9 +140,9 @@ class CSRMatrix(RowStorage):
 
     _pages: tuple[FilePages, ...] = ()
 
-    def __init__(self, matrix: Any, norms: Float64Array | None = None) -> None:
+    def __init__(self, matrix: Any, norms: Float64Array | None = None, *, index: str = "now") -> None:
         self._keep(matrix)
-        super().__init__(matrix.shape, self._data.dtype, norms)
+        super().__init__(matrix.shape, self._data.dtype, norms, index=index)
 
     def _keep(self, matrix: Any) -> None:
         self._pages = tuple(FilePages(part) for part in (matrix.data, matrix.indices))

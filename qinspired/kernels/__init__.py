@@ -21,6 +21,7 @@ from qinspired.kernels._columns import csr_sample_cols, dense_sample_cols
 from qinspired.kernels._csr_rows import csr_find, csr_gather_rows, csr_row_norms, csr_scan
 from qinspired.kernels._dynamic_rows import RowPool, dynamic_change, dynamic_draw, dynamic_find
 from qinspired.kernels._dynamic_segments import dynamic_gather, dynamic_move, dynamic_place, dynamic_write
+from qinspired.kernels._gradients import csr_first_gradient, csr_gradient, dense_gradient
 from qinspired.kernels._kaczmarz import (
     csr_kaczmarz,
     csr_kaczmarz_chains,
@@ -37,7 +38,7 @@ from qinspired.kernels._rows import (
     norms_of_totals,
 )
 from qinspired.kernels._sampled_steps import sampled_row_steps
-from qinspired.kernels._sketch import csr_sketch_rows, dense_gradient, dense_sketch_rows
+from qinspired.kernels._sketch import csr_sketch_rows, dense_sketch_rows
 from qinspired.kernels._threads import kernel_threads
 
 __all__ = [
@@ -49,7 +50,9 @@ __all__ = [
     "bucket_mass",
     "build_alias_table",
     "csr_find",
+    "csr_first_gradient",
     "csr_gather_rows",
+    "csr_gradient",
     "csr_kaczmarz",
     "csr_kaczmarz_chains",
     "csr_perceptron",

@@ -5,7 +5,7 @@ import oracles
 import pytest
 import scipy.sparse as sp
 
-from qinspired.kernels import csr_sketch_rows, dense_gradient, dense_sketch_rows
+from qinspired.kernels import csr_sketch_rows, dense_sketch_rows
 
 KEY = np.uint64(2**63 + 5)
 
@@ -69,18 +69,3 @@ def test_places_are_uniform_and_signs_are_fair():
     skewed = np.full(12, 1 / 12) + 0.01 * np.array([1, -1] * 6)
     assert oracles.chi_square_p(places, skewed) < oracles.P_LOWEST
     assert abs(signs) < 4.9 * np.sqrt(hits.sum())
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_rows", [1, 3, 16, 67, 500])
-@pytest.mark.parametrize("on_threads", [False, True])
-def test_a_gradient_is_that_of_numpy(dtype, n_rows, on_threads, rng, monkeypatch):
-    monkeypatch.setattr("qinspired.kernels._sketch.worth_threads", lambda _: on_threads)
-    X = rng.standard_normal((n_rows, 9)).astype(dtype)
-    x, b = rng.standard_normal(9), rng.standard_normal(n_rows)
-    gradient, misfit, fitted = dense_gradient(X, x, b)
-    wide = X.astype(np.float64)
-    residual = b - wide @ x
-    np.testing.assert_allclose(gradient, wide.T @ residual, atol=1e-12 * n_rows)
-    assert misfit == pytest.approx(residual @ residual, rel=1e-12)
-    assert fitted == pytest.approx(np.sum((wide @ x) ** 2), rel=1e-12)

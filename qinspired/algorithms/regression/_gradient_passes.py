@@ -9,15 +9,21 @@ import numpy as np
 import scipy.linalg
 
 from qinspired.algorithms.regression._exact_solution import block_rows
-from qinspired.kernels import dense_gradient
+from qinspired.kernels import csr_first_gradient, csr_gradient, dense_gradient
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array
     from qinspired.access import CountingMatrix
 
-__all__ = ["GradientPasses", "inverse_norm", "solve_transposed"]
+__all__ = ["GradientPasses", "first_pass", "inverse_norm", "solve_transposed"]
 
 _EPS = float(np.finfo(np.float64).eps)
+
+# Blocks of sparse rows are views: as large as a kernel that can be interrupted soon allows.
+_SPARSE_BLOCK_ENTRIES = 16_000_000
+
+# Sums of squares in between have lost nothing to overflow or underflow.
+_SAFE_SQUARES = 1e-200, 1e200
 
 
 class GradientPasses:
@@ -26,6 +32,7 @@ class GradientPasses:
     def __init__(self, A: CountingMatrix, b: Float64Array, ridge: float, scale: float) -> None:
         self._A, self._b, self._zeros, self._scale = A, b, np.zeros(len(b)), scale
         self.penalty = (math.sqrt(ridge) / scale) ** 2
+        self.n_columns = A.shape[1]
 
     def gradient(self, x: Float64Array) -> tuple[Float64Array, float, float]:
         """Return A^T r - penalty x for r = b - A x, |r|^2 and |A x|^2."""
@@ -39,7 +46,8 @@ class GradientPasses:
     def _pass(self, x: Float64Array, b: Float64Array) -> tuple[Float64Array, float, float]:
         scaled = x / self._scale
         gradient, misfit, fitted = np.zeros(len(x)), 0.0, 0.0
-        for start, block in self._A.row_blocks(block_rows(self._A)):
+        rows = _sparse_block_rows(self._A) if self._A.is_sparse else block_rows(self._A)
+        for start, block in self._A.row_blocks(rows):
             part = _block_gradient(block, scaled, b[start : start + block.shape[0]])
             gradient += part[0] / self._scale
             misfit += part[1]
@@ -50,9 +58,29 @@ class GradientPasses:
 def _block_gradient(block: Any, x: Float64Array, b: Float64Array) -> tuple[Float64Array, float, float]:
     if isinstance(block, np.ndarray):
         return dense_gradient(np.ascontiguousarray(block), x, b)
-    image = block @ x
-    residual = b - image
-    return block.T @ residual, float(residual @ residual), float(image @ image)
+    return csr_gradient(block.data, block.indices, block.indptr, x, b)
+
+
+def first_pass(A: CountingMatrix, b: Float64Array) -> tuple[Float64Array, Float64Array] | None:
+    """Return A^T b and the squared column norms of a sparse matrix that may have no index yet.
+
+    Nothing if an index is out of range, an entry is not finite, or squares may be: the index pass will tell.
+    """
+    n = A.shape[1]
+    gradient, squares = np.zeros(n), np.zeros(n)
+    block: Any
+    for start, block in A.row_blocks(_sparse_block_rows(A)):
+        part = csr_first_gradient(block.data, block.indices, block.indptr, b[start : start + block.shape[0]], n)
+        if part is None:
+            return None
+        gradient += part[0]
+        squares += part[1]
+    safe = np.isfinite(gradient).all() and _SAFE_SQUARES[0] < float(squares.sum()) < _SAFE_SQUARES[1]
+    return (gradient, squares) if safe else None
+
+
+def _sparse_block_rows(A: CountingMatrix) -> int:
+    return max(1, _SPARSE_BLOCK_ENTRIES * A.shape[0] // max(1, A.n_stored))
 
 
 def solve_transposed(R: Float64Array, y: Float64Array) -> Float64Array:

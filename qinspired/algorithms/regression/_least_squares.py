@@ -10,23 +10,25 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._threads import small_products
 from qinspired._validation import check_fraction, check_nonnegative, check_vector
-from qinspired.access import DenseMatrix, SampleQueryMatrix, as_sq_matrix, base_of, has_access
+from qinspired.access import DenseMatrix, SampleQueryMatrix, as_sq_matrix, as_unindexed, base_of, has_access
 from qinspired.algorithms._results import CostMeter, ErrorEstimate
 from qinspired.algorithms.approximation._row_laws import UnevenRowsError
 from qinspired.algorithms.regression._drawn_rows import Answer, from_drawn_rows
 from qinspired.algorithms.regression._from_row_space import from_row_space
 from qinspired.algorithms.regression._implicit import implicit_least_squares, may_read_rows
 from qinspired.algorithms.regression._implicit_solution import ImplicitSolution
+from qinspired.algorithms.regression._iterations import FIRST_ITERATIONS, solve_by_iterations
 from qinspired.algorithms.regression._normal_equations import exact_least_squares
 from qinspired.algorithms.regression._row_laws import EvenRows, RowsByNorm
 from qinspired.algorithms.regression._row_space import FIRST_ROWS
 from qinspired.algorithms.regression._solution import LeastSquaresSolution
-from qinspired.algorithms.regression._system import System
+from qinspired.algorithms.regression._system import System, iterations_come_first
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, RNGLike
     from qinspired.access import CountingMatrix
+    from qinspired.algorithms.regression._exact_solution import ExactSolution
 
 __all__ = ["METHODS", "least_squares"]
 
@@ -61,7 +63,8 @@ def least_squares(
     Parameters
     ----------
     A : array_like, sparse matrix, or object with sample-and-query access, shape (m, n)
-        The matrix. Anything but an object made by `as_sq_matrix` is indexed first, by one pass.
+        The matrix. Anything but an object made by `as_sq_matrix` is indexed first, by one pass; "auto" leaves that out
+        for a sparse matrix that it iterates on.
     b : array_like, shape (m,)
         The right-hand side.
     ridge : float, default=0.0
@@ -142,6 +145,11 @@ def least_squares(
     factor R, and conjugate gradients with R as preconditioner in rounds, 4 m n multiplications an iteration, until the
     backward error is that of rounding: some 35 iterations if the residual is large, fewer if it is small. Memory: the
     sketch, 64 n^2 bytes, and a block of rows. With fewer than 8 rows a column, or without full rank: LAPACK.
+    A sparse matrix too wide for moments, or on which they would take longer, is iterated on at once by "auto":
+    conjugate gradients over all rows, each iteration one reading of A, columns scaled if there is a ridge. The bound
+    takes the range of the eigenvalues from the iteration and from 4 n rows drawn uniformly, where these are few beside
+    m; it is too small where a part of b belongs to singular values that neither has met. After 30 iterations the other
+    methods are weighed, and the last resort is such an iteration, or LSQR where rounding forbids one.
     The certificate of a refined solution is 2 |R^-T A^T (b - A x)|, and what rounding does to it. It bounds the error
     if no vector is stretched by the sketch to more than twice its length, which nothing computed proves; the share
     of rounding is the size usual for sums, not the worst, and its factor 1 / s_min is that of R.
@@ -197,7 +205,10 @@ def least_squares(
             "'dual'."
         )
     built_index = not has_access(A)
-    matrix = as_sq_matrix(A, index="later" if start == "uniform" else "now")
+    if method == "auto" and start == "index":
+        matrix = as_unindexed(A)
+    else:
+        matrix = as_sq_matrix(A, index="later" if start == "uniform" else "now")
     m, n = matrix.shape
     target = check_vector(b, m, "b")
     generator = as_generator(rng)
@@ -215,6 +226,12 @@ def least_squares(
         answer, note = _without_index(meter.matrix, scaled, ridge, tolerance, method, generator)
         if answer is not None:
             return _result(answer, size, note, meter, matrix)
+    if method == "auto" and size and iterations_come_first(meter.matrix):
+        with small_products(1):
+            found = solve_by_iterations(meter.matrix, scaled, ridge, tolerance, FIRST_ITERATIONS, generator)
+        if found is not None:
+            note += "predicted to be the fastest on this matrix: "
+            return _exact_result(found, size, note, tolerance, meter, matrix, scaled)
     if matrix.frobenius_norm == 0.0:
         raise ZeroMassError(
             "`A` must have a non-zero entry: every x solves a system with the zero matrix equally well."
@@ -340,10 +357,23 @@ def _exact(
     found = exact_least_squares(
         system.A, system.b, system.ridge, tolerance, system.rng, sketched=method == "sketched", loosely=method == "auto"
     )
+    return _exact_result(found, size, status, tolerance, meter, matrix, system.b, method)
+
+
+def _exact_result(
+    found: ExactSolution,
+    size: float,
+    status: str,
+    tolerance: float,
+    meter: CostMeter,
+    matrix: SampleQueryMatrix,
+    b: Float64Array,
+    method: str = "auto",
+) -> LeastSquaresSolution:
     if found.residual_sq is None:
-        misfit = np.linalg.norm(system.A.matmul(found.x[:, None])[:, 0] - system.b) / np.linalg.norm(system.b)
+        misfit = np.linalg.norm(meter.matrix.matmul(found.x[:, None])[:, 0] - b) / np.linalg.norm(b)
     else:
-        misfit = np.sqrt(found.residual_sq) / np.linalg.norm(system.b)
+        misfit = np.sqrt(found.residual_sq) / np.linalg.norm(b)
     residual = ErrorEstimate(float(misfit), float(misfit), float(misfit), 1.0)
     error = ErrorEstimate(found.rounding, 0.0, found.rounding, 1.0)
     status += found.how

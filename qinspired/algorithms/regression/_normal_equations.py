@@ -11,7 +11,9 @@ import scipy.linalg
 import scipy.linalg.lapack
 import scipy.sparse.linalg
 
+from qinspired._threads import small_products
 from qinspired.algorithms.regression._exact_solution import ExactSolution, block_rows
+from qinspired.algorithms.regression._iterations import solve_by_iterations
 from qinspired.algorithms.regression._sketched import (
     refined,
     shows_ill_conditioning,
@@ -31,7 +33,7 @@ PRIMAL_COLUMNS = 4096
 # A sparse matrix below this many cells may be solved as a dense one.
 _DENSE_CELLS = 50_000_000
 
-_LSQR_ITERATIONS = 2000
+_MOST_ITERATIONS = 2000
 
 # LSQR ends where |A^T r| falls below this share of |A| |r|: at first the tolerance times the former.
 _FIRST_REDUCTION, _LEAST_REDUCTION = 0.1, 1e-12
@@ -102,8 +104,8 @@ def exact_least_squares(
 ) -> ExactSolution:
     """Solve from all rows: by normal equations where they are safe, refined where the tolerance asks for it.
 
-    Else by a sketch and refinement if that is faster than LAPACK or asked for, by LSQR if large and sparse (no further
-    than the tolerance if `loosely`), by pivoted QR.
+    Else by a sketch and refinement if that is faster than LAPACK or asked for, by conjugate gradients or LSQR if large
+    and sparse (no further than the tolerance if `loosely`), by pivoted QR.
     """
     m, n = A.shape
     size = min(m, n)
@@ -118,7 +120,7 @@ def exact_least_squares(
         found, reason = sketched_least_squares(A, b, ridge, rng)
         if found is not None:
             return found
-    found = _by_lsqr(A, b, ridge, tolerance if loosely else 0.0) if A.is_sparse else None
+    found = _by_iterations(A, b, ridge, tolerance if loosely else 0.0, rng) if A.is_sparse else None
     if found is None or (m * n <= _DENSE_CELLS and not (found.converged and found.rounding <= tolerance)):
         found = _by_lapack(A, b, ridge)
     return replace(found, how=f"{found.how}, after {reason}") if reason else found
@@ -155,6 +157,17 @@ def _by_moments(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: flo
     return plain if found is None and solver.condition < 1e10 else found
 
 
+def _by_iterations(
+    A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float, rng: np.random.Generator
+) -> ExactSolution:
+    """Iterate on the normal equations if that can meet the tolerance, else by LSQR, which rounding harms less."""
+    found = None
+    if tolerance > 0.0:
+        with small_products(1):
+            found = solve_by_iterations(A, b, ridge, tolerance, _MOST_ITERATIONS, rng)
+    return found or _by_lsqr(A, b, ridge, tolerance)
+
+
 def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float) -> ExactSolution:
     """Iterate until LSQR's own estimates show the tolerance, each run starting where the one before ended."""
     (m, n), scale = A.shape, A.frobenius_norm
@@ -168,7 +181,7 @@ def _by_lsqr(A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float)
         dtype=np.float64,
     )
     target = np.concatenate([b, np.zeros(extra)])
-    left = min(20 * min(A.shape), _LSQR_ITERATIONS)
+    left = min(20 * min(A.shape), _MOST_ITERATIONS)
     x, reduction, taken = None, max(_FIRST_REDUCTION * tolerance, _LEAST_REDUCTION), 0
     while True:
         found = scipy.sparse.linalg.lsqr(

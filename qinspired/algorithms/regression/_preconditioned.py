@@ -10,7 +10,8 @@ import numpy as np
 import scipy.linalg
 
 from qinspired.algorithms._results import ErrorEstimate
-from qinspired.algorithms.regression._gradient_passes import GradientPasses, inverse_norm, solve_transposed
+from qinspired.algorithms.regression._conjugate_gradients import RitzValues, Scales, Triangle, conjugate_gradients
+from qinspired.algorithms.regression._gradient_passes import GradientPasses, inverse_norm
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array
@@ -23,12 +24,6 @@ __all__ = ["PassesPlan", "plan_passes", "solve_by_passes"]
 _DRAWS_PER_DEGREE = (4.0, 8.0, 16.0, 32.0, 64.0)
 
 _MOST_ITERATIONS = 60
-
-_EPS = float(np.finfo(np.float64).eps)
-
-# The least eigenvalue of the preconditioned matrix is between the least Ritz value and nothing: taken as this share of
-# that, or of where the draws say that it is, if less.
-_SHARE_OF_LEAST = 0.8
 
 # Scaled columns count as nearly orthogonal if the eigenvalues of their correlations lie within 1 +- this, as far as
 # the draws tell, and the least one seen is no less than this share of where noise alone would put it.
@@ -100,92 +95,28 @@ def solve_by_passes(
     system: System, solved: Solved, tolerance: float, spread: float | None
 ) -> tuple[Float64Array, ErrorEstimate, ErrorEstimate, str] | None:
     """Return x, its error and residual and what was done, or nothing where the drawn rows do not precondition."""
-    R = _triangle(solved, system.penalty, diagonal=spread is not None)
+    R = _factor(solved, system.penalty, diagonal=spread is not None)
     if R is None:
         return None
-    problem = GradientPasses(system.A, system.b, system.ridge, system.norm)
-    x = solved.x * system.norm
-    gradient, misfit, fitted = problem.gradient(x)
-    residual = solve_transposed(R, gradient)
-    direction = residual.copy()
-    square = float(residual @ residual)
-    loss = misfit + system.penalty * float(x @ x)
     if spread is None:
         edge = math.sqrt(min(solved.degrees / solved.n_draws, 0.9))
-        spectrum = _RitzValues((1.0 - edge) ** 2, (1.0 + edge) ** 2)
+        spectrum = RitzValues((1.0 - edge) ** 2, (1.0 + edge) ** 2)
     else:
-        spectrum = _RitzValues(1.0 - spread, 1.0 + spread)
-    total, length = float(system.b @ system.b), math.sqrt(fitted)
-    stretch = inverse_norm(R)
-    for taken in range(_MOST_ITERATIONS + 1):
-        # What rounding does to r, |A x| and, times the condition number, to A^T r; no iteration undoes it.
-        sizes = float(np.linalg.norm(x)) + math.sqrt(total) + stretch * math.sqrt(max(loss, 0.0))
-        rounding = 2.0 * _EPS * sizes
-        error = _error(square, spectrum, length, rounding)
-        if error.high <= tolerance or not math.isfinite(square):
-            break
-        if taken == _MOST_ITERATIONS or rounding > tolerance * length > 0.0:
-            return None
-        p = scipy.linalg.blas.dtrsv(R, direction)
-        image, curvature = problem.product(p)
-        if not 0.0 < curvature < math.inf:
-            return None
-        step = square / curvature
-        x += step * p
-        residual -= step * solve_transposed(R, image)
-        loss -= step * square
-        before, square = square, float(residual @ residual)
-        spectrum.add(step, square / before)
-        direction = residual + square / before * direction
-        length = _length(total, loss, x, R.T @ residual, system.penalty)
-    if not math.isfinite(square):
+        spectrum = RitzValues(1.0 - spread, 1.0 + spread)
+    problem = GradientPasses(system.A, system.b, system.ridge, system.norm)
+    start = solved.x * system.norm
+    found = conjugate_gradients(problem, system.b, R, spectrum, tolerance, start=start, most=_MOST_ITERATIONS)
+    if found is None:
         return None
-    left = math.sqrt(max(loss - system.penalty * float(x @ x), 0.0)) / float(np.linalg.norm(system.b))
+    left = math.sqrt(found.residual_sq) / float(np.linalg.norm(system.b))
     how = "their column scales" if spread is not None else "their triangle"
-    done = f"{solved.n_draws} drawn rows, preconditioned by {how}, and {taken + 1} passes"
-    return x / system.norm, error, ErrorEstimate(left, left, left, 1.0), done
+    done = f"{solved.n_draws} drawn rows, preconditioned by {how}, and {found.n_passes} passes"
+    return found.x / system.norm, found.error, ErrorEstimate(left, left, left, 1.0), done
 
 
-def _triangle(solved: Solved, penalty: float, *, diagonal: bool) -> Float64Array | None:
-    """Return an upper triangle R with R^T R near A^T A / |A|_F^2 + penalty, or nothing if there is none."""
+def _factor(solved: Solved, penalty: float, *, diagonal: bool) -> Scales | Triangle | None:
+    """Return R with R^T R near A^T A / |A|_F^2 + penalty, or nothing if there is none."""
     if diagonal:
-        return np.asfortranarray(np.diag(np.sqrt(np.diag(solved.gram) + penalty)))
+        return Scales(np.sqrt(np.diag(solved.gram) + penalty))
     R, info = scipy.linalg.lapack.dpotrf(solved.gram + penalty * np.eye(len(solved.gram)), lower=0, clean=1)
-    return R if info == 0 else None
-
-
-def _length(total: float, loss: float, x: Float64Array, gradient: Float64Array, penalty: float) -> float:
-    """Return |A x| from |b|^2, the loss and its gradient."""
-    shrunk = penalty * float(x @ x)
-    return math.sqrt(max(total - (loss - shrunk) - 2.0 * (float(x @ gradient) + shrunk), 0.0))
-
-
-def _error(square: float, spectrum: _RitzValues, length: float, rounding: float) -> ErrorEstimate:
-    """Return |A (x - x*)| / |A x*| from |R^-T A^T r|^2 and the eigenvalues of R^-T A^T A R^-1."""
-    low, high = spectrum.range()
-    most, least = math.sqrt(square / low) + rounding, math.sqrt(square / high)
-    upper = most / (length - most) if length > most else math.inf
-    return ErrorEstimate(math.sqrt(square) / length if length else math.inf, least / (length + least), upper)
-
-
-class _RitzValues:
-    """The Lanczos matrix that belongs to conjugate gradients, and the range of its eigenvalues."""
-
-    def __init__(self, least: float, largest: float) -> None:
-        self._least, self._largest = least, largest
-        self._diagonal: list[float] = []
-        self._beside: list[float] = []
-        self._carried = 0.0
-
-    def add(self, step: float, ratio: float) -> None:
-        self._diagonal.append(1.0 / step + self._carried)
-        self._beside.append(math.sqrt(ratio) / step)
-        self._carried = ratio / step
-
-    def range(self) -> tuple[float, float]:
-        """Return where the eigenvalues lie, allowing for what the iterations have not met."""
-        least, largest = self._least, self._largest
-        if self._diagonal:
-            values = scipy.linalg.eigvalsh_tridiagonal(np.array(self._diagonal), np.array(self._beside[:-1]))
-            least, largest = min(least, float(values[0])), max(largest, float(values[-1]))
-        return _SHARE_OF_LEAST * max(least, 1e-300), largest / _SHARE_OF_LEAST
+    return Triangle(R) if info == 0 else None

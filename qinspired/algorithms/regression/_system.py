@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qinspired.access import CSRMatrix, base_of
 from qinspired.algorithms._gather import squares_are_safe, unit_rows
 from qinspired.algorithms.regression._normal_equations import PRIMAL_COLUMNS, moment
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from qinspired.access import CountingMatrix
     from qinspired.algorithms.regression._row_laws import RowLaw
 
-__all__ = ["LEAST_DRAW", "LEAST_DRAW_PER_COLUMN", "Draw", "System", "draw_rows"]
+__all__ = ["LEAST_DRAW", "LEAST_DRAW_PER_COLUMN", "Draw", "System", "draw_rows", "iterations_come_first"]
 
 # Rows of the first draw, in multiples of n: each half of them determines a solution, exact for a consistent system.
 _FIRST_DRAW = 2.5
@@ -37,7 +38,9 @@ _BLOCK_BYTES = 3e9
 _SCORE_BYTES = 4e9
 _SPARSE_PASS_RATE = 5e7  # entries, each with 16 projections
 _SPARSE_RATE = 5e8
-_LSQR_PRODUCTS = 40.0  # by LSQR, on a well-conditioned system
+_SPARSE_GRADIENT_RATE = 7e8  # entries: 5e7 took 40 to 90 ms
+_ITERATIONS = 10.0  # over all rows, on a well-conditioned system
+_ITERATION_OVERHEAD = 2e-3
 _PASS_BYTES = 2e10
 _GATHER_BYTES = 2.5e9
 _SAMPLING_OVERHEAD = 3e-3
@@ -63,7 +66,7 @@ class System:
     def seconds_of_rows(self, n_rows: float) -> float:
         """Predict the time of forming and solving normal equations from some rows."""
         if self.A.is_sparse:
-            return n_rows * self.per_row**2 / _SPARSE_RATE + 2.0 * self.n**3 / _SYRK_RATE
+            return _seconds_of_sparse_rows(n_rows, self.per_row, self.n)
         return n_rows * self.n**2 / _SYRK_RATE + 2.0 * self.n**3 / _SYRK_RATE
 
     def seconds_of_kaczmarz(self, n_steps: float) -> float:
@@ -76,7 +79,7 @@ class System:
 
     def seconds_of_pass(self) -> float:
         """Predict the time of a gradient over all rows."""
-        rate = 4.0 * _SPARSE_RATE if self.A.is_sparse else _PASS_BYTES / self.A.entry_bytes
+        rate = _SPARSE_GRADIENT_RATE if self.A.is_sparse else _PASS_BYTES / self.A.entry_bytes
         return self.m * self.per_row / rate
 
     def seconds_of_blocks(self, n_steps: float) -> float:
@@ -93,7 +96,7 @@ class System:
         """Predict the time of the exact solver, for a condition number of A^T A as far as it is known."""
         size = min(self.m, self.n)
         if self.A.is_sparse and size > PRIMAL_COLUMNS:
-            return _LSQR_PRODUCTS * self.A.n_stored / _SPARSE_RATE
+            return _ITERATIONS * self.seconds_of_pass()
         if self.n <= self.m and self.n <= PRIMAL_COLUMNS:
             by_moments = self.seconds_of_rows(self.m)
             safe = condition < _SAFE_CONDITION or self.A.is_sparse
@@ -129,8 +132,7 @@ class System:
 
     def first_draw(self) -> int:
         """Return the number of rows of the first draw."""
-        least = min(LEAST_DRAW_PER_COLUMN * self.n, LEAST_DRAW)
-        return max(math.ceil(_FIRST_DRAW * min(self.n, self.m)), least)
+        return _first_draw(self.m, self.n)
 
     def can_be_sampled(self) -> bool:
         """Say whether a first draw leaves most rows, and has moments that may be formed."""
@@ -140,6 +142,29 @@ class System:
         """Say whether a first draw of rows is cheap beside the exact solver."""
         first = self.seconds_of_rows(2.0 * self.first_draw())
         return self.can_be_sampled() and first + _SAMPLING_OVERHEAD < self.seconds_of_exact()
+
+
+def _first_draw(m: int, n: int) -> int:
+    return max(math.ceil(_FIRST_DRAW * min(n, m)), min(LEAST_DRAW_PER_COLUMN * n, LEAST_DRAW))
+
+
+def _seconds_of_sparse_rows(n_rows: float, per_row: float, n: int) -> float:
+    return n_rows * per_row**2 / _SPARSE_RATE + 2.0 * n**3 / _SYRK_RATE
+
+
+def iterations_come_first(A: CountingMatrix) -> bool:
+    """Say whether iterations over a sparse matrix are likely to end before rows are drawn and solved.
+
+    With an index and no moments in question, a few rows are looked at for a low rank before.
+    """
+    base, (m, n), entries = base_of(A), A.shape, A.n_stored
+    if not isinstance(base, CSRMatrix):
+        return False
+    if min(m, n) > PRIMAL_COLUMNS:
+        return not base.has_index
+    by_drawing = _seconds_of_sparse_rows(2.0 * _first_draw(m, n), entries / m, n) + _DRAWN_OVERHEAD
+    by_moments = _seconds_of_sparse_rows(m, entries / m, n)
+    return _ITERATION_OVERHEAD + _ITERATIONS * entries / _SPARSE_GRADIENT_RATE < min(by_drawing, by_moments)
 
 
 @dataclass(frozen=True, slots=True)

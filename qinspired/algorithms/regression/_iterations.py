@@ -1,0 +1,83 @@
+"""Least squares with a large sparse matrix, by conjugate gradients over all rows from nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qinspired.algorithms.regression._conjugate_gradients import RitzValues, Scales, conjugate_gradients
+from qinspired.algorithms.regression._exact_solution import ExactSolution
+from qinspired.algorithms.regression._gradient_passes import GradientPasses, first_pass
+from qinspired.kernels import csr_gradient
+
+if TYPE_CHECKING:
+    from qinspired._typing import Float64Array
+    from qinspired.access import CountingMatrix
+
+__all__ = ["FIRST_ITERATIONS", "solve_by_iterations"]
+
+# Iterations before the index is built and rows are drawn.
+FIRST_ITERATIONS = 30
+
+# Rows, drawn uniformly, whose eigenvalues stand for those of A, a multiple of the columns; and products with them, as
+# long as these together are no more than so many passes over A.
+_ROWS_PER_COLUMN, _FEWEST_PRODUCTS, _MOST_PRODUCTS, _MOST_PASSES = 4, 10, 40, 2.0
+
+_CONVERGED = 1e-20
+
+
+def solve_by_iterations(
+    A: CountingMatrix, b: Float64Array, ridge: float, tolerance: float, most: int, rng: np.random.Generator
+) -> ExactSolution | None:
+    """Return the solution, of least norm without ridge, or nothing if the tolerance is not met.
+
+    With a ridge columns are scaled by their norms; without one that would change which of several solutions is found.
+    """
+    first = first_pass(A, b)
+    if first is None:
+        return None
+    gradient, squares = first
+    scale = math.sqrt(float(squares.sum()))
+    problem = GradientPasses(A, b, ridge, scale)
+    scaled = problem.penalty > 0.0
+    R = Scales(np.sqrt(squares / scale**2 + problem.penalty) if scaled else np.ones(len(squares)))
+    spectrum = _spectrum_of_drawn_rows(A, R, scale, problem.penalty, rng)
+    found = conjugate_gradients(problem, b, R, spectrum, tolerance, first=gradient / scale, most=most)
+    if found is None:
+        return None
+    how = f"conjugate gradients{' over scaled columns' if scaled else ''}, {found.n_passes} passes"
+    return ExactSolution(found.x / scale, found.error.high, how, residual_sq=found.residual_sq)
+
+
+def _spectrum_of_drawn_rows(
+    A: CountingMatrix, R: Scales, scale: float, penalty: float, rng: np.random.Generator
+) -> RitzValues:
+    """Return where the eigenvalues lie, from a few rows and a random vector, if rows are many.
+
+    A target may hide small eigenvalues from iterations that begin with it; a random vector has a part in all.
+    """
+    (m, n), n_rows = A.shape, _ROWS_PER_COLUMN * A.shape[1]
+    n_products = int(min(_MOST_PASSES * m / n_rows, _MOST_PRODUCTS))
+    if n_products < _FEWEST_PRODUCTS:
+        return RitzValues()
+    drawn: Any = A.rows(rng.integers(m, size=n_rows))
+    nothing, weight = np.zeros(n_rows), m / n_rows / scale**2
+    spectrum = RitzValues()
+    residual = rng.standard_normal(n)
+    direction, square = residual.copy(), float(residual @ residual)
+    for _ in range(n_products):
+        p = R.solve(direction)
+        gradient, _, fitted = csr_gradient(drawn.data, drawn.indices, drawn.indptr, p, nothing)
+        curvature = weight * fitted + penalty * float(p @ p)
+        if not 0.0 < curvature < math.inf:
+            break
+        step = square / curvature
+        residual -= step * R.solve_transposed(penalty * p - weight * gradient)
+        before, square = square, float(residual @ residual)
+        spectrum.add(step, square / before)
+        if square <= _CONVERGED * before:
+            break
+        direction = residual + square / before * direction
+    return spectrum.settled()

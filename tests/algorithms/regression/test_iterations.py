@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse as sp
+from sklearn.linear_model import Ridge
+
+import qinspired as qi
+
+
+@pytest.fixture(autouse=True)
+def few_columns_are_many(monkeypatch):
+    """Let matrices of more than 20 columns count as too wide for moments."""
+    for module in ("_system", "_normal_equations", "_drawn_rows"):
+        monkeypatch.setattr(f"qinspired.algorithms.regression.{module}.PRIMAL_COLUMNS", 20)
+
+
+def sparse_system(rng, shape=(2000, 60), density=0.1, noise=0.3):
+    A = sp.random_array(shape, density=density, rng=rng, format="csr", data_sampler=rng.standard_normal)
+    fitted = A @ rng.standard_normal(shape[1])
+    return A, fitted + noise * np.linalg.norm(fitted) / np.sqrt(shape[0]) * rng.standard_normal(shape[0])
+
+
+def prediction_error(A, x, exact):
+    return np.linalg.norm(A @ (x - exact)) / np.linalg.norm(A @ exact)
+
+
+@pytest.mark.parametrize("tolerance", [0.1, 0.01, 1e-4, 1e-7, 1e-10])
+@pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_large_sparse_system_is_iterated_on_without_an_index(tolerance, noise, dtype, rng):
+    A, b = sparse_system(rng, noise=noise)
+    A = A.astype(dtype)
+    exact = scipy.linalg.lstsq(A.toarray().astype(np.float64), b)[0]
+    solution = qi.least_squares(A, b, tolerance=tolerance, rng=0)
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= tolerance
+    assert "conjugate gradients" in solution.status
+    assert solution.stats.index_seconds == 0.0
+    assert solution.residual.value == pytest.approx(np.linalg.norm(A @ solution.x - b) / np.linalg.norm(b), abs=1e-7)
+
+
+def test_an_index_that_is_there_changes_nothing_in_the_answer(rng):
+    A, b = sparse_system(rng)
+    cold = qi.least_squares(A, b, tolerance=1e-3, rng=0)
+    warm = qi.least_squares(qi.as_sq_matrix(A), b, tolerance=1e-3, rng=0)
+    np.testing.assert_allclose(warm.x, cold.x, rtol=1e-12)
+
+
+def test_indices_in_any_order_and_repeated_are_added_up_and_left_as_they_are(rng):
+    cols = rng.integers(40, size=20_000)
+    data = rng.standard_normal(20_000)
+    A = sp.csr_array((data.copy(), cols.copy(), np.arange(0, 20_001, 10)), shape=(2000, 40))
+    b = rng.standard_normal(2000)
+    exact = scipy.linalg.lstsq(A.toarray(), b)[0]
+    solution = qi.least_squares(A, b, tolerance=1e-8, rng=0)
+    assert prediction_error(A, solution.x, exact) <= 1e-8
+    np.testing.assert_array_equal(A.indices, cols)
+    np.testing.assert_array_equal(A.data, data)
+
+
+@pytest.mark.parametrize("share", [1e-4, 1.0, 100.0])
+def test_a_ridge_solution_agrees_with_scikit_learn(share, rng):
+    A, b = sparse_system(rng)
+    ridge = share * sp.linalg.norm(A) ** 2 / A.shape[1]
+    exact = Ridge(alpha=ridge, fit_intercept=False).fit(A.toarray(), b).coef_
+    solution = qi.least_squares(A, b, ridge=ridge, tolerance=1e-6, rng=0)
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 1e-6
+    assert "scaled columns" in solution.status
+
+
+def test_with_a_ridge_the_scales_of_the_columns_do_not_matter(rng):
+    A, b = sparse_system(rng)
+    scaled = sp.csr_array(A * np.geomspace(1, 1e-3, A.shape[1]))
+    passes = qi.least_squares(scaled, b, ridge=1e-12, tolerance=1e-6, rng=0).stats.full_passes
+    assert passes <= 20
+    without = qi.least_squares(scaled, b, tolerance=1e-6, rng=0)
+    assert "LSQR" in without.status or without.stats.full_passes > 3 * passes
+
+
+@pytest.mark.parametrize("shape", [(60, 200), (2000, 60)])
+def test_of_many_solutions_the_shortest_is_found(shape, rng):
+    A, b = sparse_system(rng, shape, density=0.3)
+    if shape[0] > shape[1]:
+        A = sp.csr_array(sp.hstack([A, A[:, :10]]))  # columns twice
+    exact = scipy.linalg.lstsq(A.toarray(), b, cond=1e-12)[0]  # with its own threshold it inverts rounding
+    solution = qi.least_squares(A, b, tolerance=1e-9, rng=0)
+    np.testing.assert_allclose(solution.x, exact, atol=1e-6 * np.linalg.norm(exact))
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-140, 1e140, 1e200])
+def test_squares_out_of_range_are_left_to_the_index(factor, rng):
+    A, b = sparse_system(rng)
+    plain = qi.least_squares(A, b, tolerance=1e-6, rng=0)
+    solution = qi.least_squares(sp.csr_array(A * factor), b, tolerance=1e-6, rng=0)
+    np.testing.assert_allclose(solution.x * factor, plain.x, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_entry_that_is_not_finite_is_named(value, rng):
+    A, b = sparse_system(rng)
+    A.data[777] = value
+    with pytest.raises(ValueError, match=r"`A`.*(NaN|inf)"):
+        qi.least_squares(A, b, rng=0)
+
+
+@pytest.mark.parametrize("wrong", [-1, 60, 2**31 - 1])
+def test_an_index_out_of_range_is_refused(wrong, rng):
+    A, b = sparse_system(rng)
+    A.indices[1234] = wrong
+    with pytest.raises(ValueError, match="indices must be in"):
+        qi.least_squares(A, b, rng=0)
+
+
+@pytest.mark.parametrize("m", [400, 3000])  # too few rows to learn the spectrum from some of them, and enough
+def test_bounds_hold_for_spectra_that_iterations_take_long_for(m):
+    n = 60
+    spectra = [
+        np.linspace(1, 0.2, n),
+        np.geomspace(1, 1e-2, n),
+        np.geomspace(1, 1e-4, n),
+        np.r_[np.linspace(10, 1, 10), np.full(n - 10, 0.05)],
+        np.r_[100.0, np.ones(n - 1)],
+        np.r_[np.ones(n - 1), 0.01],
+        1 / np.arange(1, n + 1.0),
+    ]
+    held = n_cases = 0
+    for seed in range(8):
+        for values in spectra:
+            rng = np.random.default_rng(seed)
+            U, V = (np.linalg.qr(rng.standard_normal((size, n)))[0] for size in (m, n))
+            A = (U * values) @ V.T
+            fitted = U @ (rng.standard_normal(n) * values ** (seed % 3 / 2))
+            b = fitted + (seed % 2) * np.linalg.norm(fitted) / np.sqrt(m) * rng.standard_normal(m)
+            exact = scipy.linalg.lstsq(A, b)[0]
+            solution = qi.least_squares(sp.csr_array(A), b, tolerance=0.1, rng=seed)
+            n_cases += 1
+            held += prediction_error(A, solution.x, exact) <= solution.error.high
+    assert held >= 0.98 * n_cases
+
+
+def test_a_target_that_only_small_singular_values_explain_is_not_promised_too_much(rng):
+    # The first iterations see the large singular values, in which the target has next to nothing.
+    m, n = 1000, 60
+    U, V = (np.linalg.qr(rng.standard_normal((size, n)))[0] for size in (m, n))
+    A = (U * np.geomspace(1, 1e-3, n)) @ V.T
+    b = U[:, -5:] @ rng.standard_normal(5)
+    solution = qi.least_squares(sp.csr_array(A), b, tolerance=0.05, rng=0)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    assert prediction_error(A, solution.x, exact) <= solution.error.high <= 0.05
