@@ -161,12 +161,14 @@ def conjugate_gradients(
     *,
     start: Float64Array | None = None,
     first: Float64Array | None = None,
+    least_eigenvalue: float = 0.0,
     most: int,
 ) -> Iterated | None:
     """Iterate until the error bound meets the tolerance; nothing if it never does, in `most` iterations or by rounding.
 
     From zero the gradient, A^T b over the scale of the problem, may be given, which spares a pass. Where nothing is
-    known of the spectrum, half as many iterations again must confirm the bound.
+    known of the spectrum, half as many iterations again must confirm the bound, unless `least_eigenvalue`, below which
+    there is none for certain, shows it too.
     """
     total = float(b @ b)
     if start is None:
@@ -186,12 +188,15 @@ def conjugate_gradients(
         low, high = spectrum.range()
         far = stretch * math.sqrt(max(loss, 0.0) / min(low, 1.0))
         rounding = 16.0 * _EPS * (float(np.linalg.norm(x)) + math.sqrt(total) + far)
-        error = _error(square, low, high, length, rounding)
+        error = _error(square, max(low, least_eigenvalue), high, length, rounding)
+        certain = square <= rounding**2
+        if least_eigenvalue > 0.0:
+            certain = certain or _error(square, least_eigenvalue, high, length, rounding).high <= tolerance
         if error.high > tolerance:
             wait = -1
         elif wait < 0:
             wait = 0 if spectrum.known else max(_LEAST_WAIT, taken // 2)
-        if wait == 0:
+        if wait == 0 or (wait > 0 and certain):
             left = max(loss - problem.penalty * float(x @ x), 0.0)
             return Iterated(x, error, left, taken + 1)
         wait -= 1 if wait > 0 else 0

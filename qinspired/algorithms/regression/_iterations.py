@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array
     from qinspired.access import CountingMatrix
 
-__all__ = ["FIRST_ITERATIONS", "solve_by_iterations"]
-
-# Iterations before the index is built and rows are drawn.
-FIRST_ITERATIONS = 30
+__all__ = ["solve_by_iterations"]
 
 # Rows, drawn uniformly, whose eigenvalues stand for those of A, a multiple of the columns; and products with them, as
 # long as these together are no more than so many passes over A.
@@ -43,8 +40,12 @@ def solve_by_iterations(
     problem = GradientPasses(A, b, ridge, scale)
     scaled = problem.penalty > 0.0
     R = Scales(np.sqrt(squares / scale**2 + problem.penalty) if scaled else np.ones(len(squares)))
+    # x^T A^T A x >= 0, so that of the scaled matrix no eigenvalue is below the penalty over the largest scale squared.
+    certain = problem.penalty / float(squares.max() / scale**2 + problem.penalty) if scaled else 0.0
     spectrum = _spectrum_of_drawn_rows(A, R, scale, problem.penalty, rng)
-    found = conjugate_gradients(problem, b, R, spectrum, tolerance, first=gradient / scale, most=most)
+    found = conjugate_gradients(
+        problem, b, R, spectrum, tolerance, first=gradient / scale, least_eigenvalue=certain, most=most
+    )
     if found is None:
         return None
     how = f"conjugate gradients{' over scaled columns' if scaled else ''}, {found.n_passes} passes"

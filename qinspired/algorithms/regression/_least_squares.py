@@ -17,12 +17,12 @@ from qinspired.algorithms.regression._drawn_rows import Answer, from_drawn_rows
 from qinspired.algorithms.regression._from_row_space import from_row_space
 from qinspired.algorithms.regression._implicit import implicit_least_squares, may_read_rows
 from qinspired.algorithms.regression._implicit_solution import ImplicitSolution
-from qinspired.algorithms.regression._iterations import FIRST_ITERATIONS, solve_by_iterations
+from qinspired.algorithms.regression._iterations import solve_by_iterations
 from qinspired.algorithms.regression._normal_equations import exact_least_squares
 from qinspired.algorithms.regression._row_laws import EvenRows, RowsByNorm
 from qinspired.algorithms.regression._row_space import FIRST_ROWS
 from qinspired.algorithms.regression._solution import LeastSquaresSolution
-from qinspired.algorithms.regression._system import System, iterations_come_first
+from qinspired.algorithms.regression._system import System, first_iterations
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def least_squares(
     A sparse matrix too wide for moments, or on which they would take longer, is iterated on at once by "auto":
     conjugate gradients over all rows, each iteration one reading of A, columns scaled if there is a ridge. The bound
     takes the range of the eigenvalues from the iteration and from 4 n rows drawn uniformly, where these are few beside
-    m; it is too small where a part of b belongs to singular values that neither has met. After 30 iterations the other
-    methods are weighed, and the last resort is such an iteration, or LSQR where rounding forbids one.
+    m; it is too small where a part of b belongs to singular values that neither has met. After some iterations the
+    other methods are weighed, and the last resort is such an iteration, or LSQR where rounding forbids one.
     The certificate of a refined solution is 2 |R^-T A^T (b - A x)|, and what rounding does to it. It bounds the error
     if no vector is stretched by the sketch to more than twice its length, which nothing computed proves; the share
     of rounding is the size usual for sums, not the worst, and its factor 1 / s_min is that of R.
@@ -226,9 +226,10 @@ def least_squares(
         answer, note = _without_index(meter.matrix, scaled, ridge, tolerance, method, generator)
         if answer is not None:
             return _result(answer, size, note, meter, matrix)
-    if method == "auto" and size and iterations_come_first(meter.matrix):
+    n_iterations = first_iterations(meter.matrix) if method == "auto" and size else 0
+    if n_iterations:
         with small_products(1):
-            found = solve_by_iterations(meter.matrix, scaled, ridge, tolerance, FIRST_ITERATIONS, generator)
+            found = solve_by_iterations(meter.matrix, scaled, ridge, tolerance, n_iterations, generator)
         if found is not None:
             note += "predicted to be the fastest on this matrix: "
             return _exact_result(found, size, note, tolerance, meter, matrix, scaled)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qinspired.access import CountingMatrix
     from qinspired.algorithms.regression._row_laws import RowLaw
 
-__all__ = ["LEAST_DRAW", "LEAST_DRAW_PER_COLUMN", "Draw", "System", "draw_rows", "iterations_come_first"]
+__all__ = ["LEAST_DRAW", "LEAST_DRAW_PER_COLUMN", "Draw", "System", "draw_rows", "first_iterations"]
 
 # Rows of the first draw, in multiples of n: each half of them determines a solution, exact for a consistent system.
 _FIRST_DRAW = 2.5
@@ -40,7 +40,7 @@ _SPARSE_PASS_RATE = 5e7  # entries, each with 16 projections
 _SPARSE_RATE = 5e8
 _SPARSE_GRADIENT_RATE = 7e8  # entries: 5e7 took 40 to 90 ms
 _ITERATIONS = 10.0  # over all rows, on a well-conditioned system
-_ITERATION_OVERHEAD = 2e-3
+_ITERATION_OVERHEAD, _FIRST_ITERATIONS = 2e-3, 60
 _PASS_BYTES = 2e10
 _GATHER_BYTES = 2.5e9
 _SAMPLING_OVERHEAD = 3e-3
@@ -152,19 +152,20 @@ def _seconds_of_sparse_rows(n_rows: float, per_row: float, n: int) -> float:
     return n_rows * per_row**2 / _SPARSE_RATE + 2.0 * n**3 / _SYRK_RATE
 
 
-def iterations_come_first(A: CountingMatrix) -> bool:
-    """Say whether iterations over a sparse matrix are likely to end before rows are drawn and solved.
+def first_iterations(A: CountingMatrix) -> int:
+    """Return how many iterations over a sparse matrix to try before rows are drawn: as many as these would take.
 
     With an index and no moments in question, a few rows are looked at for a low rank before.
     """
     base, (m, n), entries = base_of(A), A.shape, A.n_stored
     if not isinstance(base, CSRMatrix):
-        return False
+        return 0
     if min(m, n) > PRIMAL_COLUMNS:
-        return not base.has_index
+        return 0 if base.has_index else _FIRST_ITERATIONS
     by_drawing = _seconds_of_sparse_rows(2.0 * _first_draw(m, n), entries / m, n) + _DRAWN_OVERHEAD
-    by_moments = _seconds_of_sparse_rows(m, entries / m, n)
-    return _ITERATION_OVERHEAD + _ITERATIONS * entries / _SPARSE_GRADIENT_RATE < min(by_drawing, by_moments)
+    other = min(by_drawing, _seconds_of_sparse_rows(m, entries / m, n)) - _ITERATION_OVERHEAD
+    worth = int(other * _SPARSE_GRADIENT_RATE / entries)
+    return 0 if worth < _ITERATIONS else max(worth, _FIRST_ITERATIONS)
 
 
 @dataclass(frozen=True, slots=True)

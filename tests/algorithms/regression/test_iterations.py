@@ -139,6 +139,29 @@ def test_bounds_hold_for_spectra_that_iterations_take_long_for(m):
     assert held >= 0.98 * n_cases
 
 
+def test_with_a_large_ridge_the_bound_is_certain_and_needs_no_confirmation(rng):
+    # Too few rows to learn the spectrum from; a small singular value holds most of the target.
+    A, _ = sparse_system(rng, (70, 60), density=0.5)
+    U, s, Vt = np.linalg.svd(A.toarray(), full_matrices=False)
+    s[-1] = 0.3
+    A = sp.csr_array((U * s) @ Vt)
+    b = U[:, -1] + 0.3 * rng.standard_normal(70)
+    ridge = 0.2 * sp.linalg.norm(A) ** 2 / 60
+    exact = Ridge(alpha=ridge, fit_intercept=False).fit(A.toarray(), b).coef_
+    certain = qi.least_squares(A, b, ridge=ridge, tolerance=0.01, rng=0)
+    assert prediction_error(A, certain.x, exact) <= certain.error.high <= 0.01
+    uncertain = qi.least_squares(A, b, ridge=1e-9, tolerance=0.01, rng=0)
+    assert certain.stats.full_passes < uncertain.stats.full_passes / 2
+
+
+def test_an_iteration_that_ends_at_once_is_an_answer(rng):
+    scales = 3.0 * rng.permutation(np.repeat([-1.0, 1.0], 30))
+    b = rng.standard_normal(60)
+    solution = qi.least_squares(sp.csr_array(np.diag(scales)), b, tolerance=1e-3, rng=0)
+    np.testing.assert_allclose(solution.x, b / scales, rtol=1e-12)
+    assert "conjugate gradients, 2 passes" in solution.status
+
+
 def test_a_target_that_only_small_singular_values_explain_is_not_promised_too_much(rng):
     # The first iterations see the large singular values, in which the target has next to nothing.
     m, n = 1000, 60
