@@ -19,6 +19,9 @@ _PARTS = 16
 # A part has at least so many entries for each column of its sum.
 _ENTRIES_PER_SUM = 8
 
+# A stored entry, gathered for and scattered to, takes as long as so many entries read in order.
+_WORK_OF_ENTRY = 4
+
 
 @kernel(reorder_sums=True)
 def _gradient_part(
@@ -141,7 +144,7 @@ def csr_gradient(
     """As `dense_gradient`, for a CSR triple whose indices are in range, in any order and repeated or not."""
     bounds = _equal_parts(indptr, len(x))
     gradients, sums = np.zeros((len(bounds) - 1, len(x))), np.zeros((len(bounds) - 1, 2))
-    run = _csr_gradient_on_threads if worth_threads(len(data)) else _csr_gradient
+    run = _csr_gradient_on_threads if worth_threads(_WORK_OF_ENTRY * len(data)) else _csr_gradient
     run(data, indices, indptr, x, b, bounds, gradients, sums)
     misfit, fitted = sums.sum(axis=0)
     return gradients.sum(axis=0), float(misfit), float(fitted)
@@ -227,6 +230,6 @@ def csr_first_gradient(
     bounds = _equal_parts(indptr, 2 * n_cols)
     gradients, squares = np.zeros((len(bounds) - 1, n_cols)), np.zeros((len(bounds) - 1, n_cols))
     in_range = np.zeros(len(bounds) - 1, dtype=np.int64)
-    run = _csr_first_on_threads if worth_threads(len(data)) else _csr_first
+    run = _csr_first_on_threads if worth_threads(_WORK_OF_ENTRY * len(data)) else _csr_first
     run(data, indices, indptr, b, bounds, gradients, squares, in_range)
     return (gradients.sum(axis=0), squares.sum(axis=0)) if in_range.all() else None

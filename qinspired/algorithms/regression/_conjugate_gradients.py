@@ -115,14 +115,17 @@ class RitzValues:
         self._beside.append(math.sqrt(ratio) / step)
         self._carried = ratio / step
 
+    def still_falling(self) -> float:
+        """Return the least Ritz value over what it was after half as many iterations."""
+        half = RitzValues()
+        half._diagonal, half._beside = self._diagonal[: len(self._diagonal) // 2], self._beside
+        return min(self._end(0) / half._end(0), 1.0)
+
     def settled(self) -> RitzValues:
         """Return the ends as seen so far, and as they go on to move, as known."""
         if len(self._diagonal) < 2:
             return RitzValues()
-        half = RitzValues()
-        half._diagonal, half._beside = self._diagonal[: len(self._diagonal) // 2], self._beside
-        least, largest = self._end(0), self._end(len(self._diagonal) - 1)
-        return RitzValues(least * min(least / half._end(0), 1.0), largest)
+        return RitzValues(self._end(0) * self.still_falling(), self._end(len(self._diagonal) - 1))
 
     def range(self) -> tuple[float, float]:
         """Return where the eigenvalues lie, allowing for what the iterations have not met."""

@@ -230,9 +230,9 @@ def least_squares(
     if n_iterations:
         with small_products(1):
             found = solve_by_iterations(meter.matrix, scaled, ridge, tolerance, n_iterations, generator)
-        if found is not None:
-            note += "predicted to be the fastest on this matrix: "
-            return _exact_result(found, size, note, tolerance, meter, matrix, scaled)
+            if found is not None:
+                note += "predicted to be the fastest on this matrix: "
+                return _exact_result(found, size, note, tolerance, meter, matrix, scaled)
     if matrix.frobenius_norm == 0.0:
         raise ZeroMassError(
             "`A` must have a non-zero entry: every x solves a system with the zero matrix equally well."
