@@ -5,19 +5,21 @@ from __future__ import annotations
 from qinspired.baselines._least_squares import exact_least_squares, lsmr, lsqr, normal_equations, ridge
 from qinspired.baselines._results import LeastSquaresResult, SVDResult
 from qinspired.baselines._svd import exact_svd, fbpca, randomized_svd, svds, truncated_svd
-from qinspired.baselines.quantum import FilterCurve, HHLResult, hhl
+from qinspired.baselines.quantum import FilterCurve, HHLResult, ShotEstimate, hhl, min_clock_qubits
 
 __all__ = [
     "FilterCurve",
     "HHLResult",
     "LeastSquaresResult",
     "SVDResult",
+    "ShotEstimate",
     "exact_least_squares",
     "exact_svd",
     "fbpca",
     "hhl",
     "lsmr",
     "lsqr",
+    "min_clock_qubits",
     "normal_equations",
     "randomized_svd",
     "ridge",

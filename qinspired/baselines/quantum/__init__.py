@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qinspired.baselines.quantum._hhl import hhl
-from qinspired.baselines.quantum._result import FilterCurve, HHLResult
+from qinspired.baselines.quantum._result import FilterCurve, HHLResult, ShotEstimate
+from qinspired.baselines.quantum._search import min_clock_qubits
 
-__all__ = ["FilterCurve", "HHLResult", "hhl"]
+__all__ = ["FilterCurve", "HHLResult", "ShotEstimate", "hhl", "min_clock_qubits"]

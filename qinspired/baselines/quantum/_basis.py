@@ -79,7 +79,8 @@ def _dense(X: Any, name: str) -> npt.NDArray[Any]:
     if entries > _DENSE_ENTRIES:
         raise ValueError(
             f"`{name}` must have at most {_DENSE_ENTRIES} entries to be diagonalised when sparse; got shape "
-            f"{matrix.shape}. Give a truncated SVD (U, s, Vt) instead."
+            f"{matrix.shape}, which would take {8 * entries / 1e9:.3g} GB as an array. Give a truncated SVD (U, s, Vt) "
+            "instead."
         )
 
     def check(part: Any) -> Any:

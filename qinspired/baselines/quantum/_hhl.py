@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import time
-from math import ceil, log2
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from qinspired._validation import check_count, check_nonnegative
+from qinspired._rng import as_generator
+from qinspired._validation import check_count
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
-from qinspired.baselines.quantum._phase_estimation import (
-    Below,
-    Kind,
-    Window,
-    register_values,
-    respond,
-    rotation_table,
-)
-from qinspired.baselines.quantum._result import FilterCurve, HHLResult, amplification
+from qinspired.baselines.quantum._clock import find_flaws, resolve_clock
+from qinspired.baselines.quantum._filters import resolve_filter
+from qinspired.baselines.quantum._phase_estimation import mixed_overlap, respond
+from qinspired.baselines.quantum._result import FilterCurve, HHLResult, amplification, count_shots
+from qinspired.baselines.quantum._spectrum import evolved_spectrum
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import scipy.sparse as sp
 
-    from qinspired._typing import Float64Array
+    from qinspired._typing import RNGLike
     from qinspired.baselines.quantum._basis import SpectralProblem
+    from qinspired.baselines.quantum._clock import Clock, PhaseMap
+    from qinspired.baselines.quantum._filters import Below, FilterLike
+    from qinspired.baselines.quantum._phase_estimation import Window
 
 __all__ = ["hhl"]
 
-_MAX_CLOCK_QUBITS = 24
-_AUTO_CLOCK_QUBITS = 16
 _LOW_PROBABILITY = 1e-6
 
 
@@ -42,14 +39,20 @@ def hhl(
     n_clock_qubits: int | Literal["auto"] = "auto",
     evolution_time: float | Literal["auto"] = "auto",
     C: float | Literal["auto", "register"] = "auto",
+    window: Window = "hadamard",
     guard: int | Literal["auto"] = "auto",
     below: Below = "clip",
     signed: bool | Literal["auto"] = "auto",
-    window: Window = "hadamard",
-    kind: Kind = "inverse",
+    postselect_clock: bool = True,
+    filter: FilterLike = "inverse",  # noqa: A002
     ridge: float = 0.0,
     threshold: float = 0.0,
-    postselect_clock: bool = True,
+    phase_map: PhaseMap = "hamiltonian",
+    alpha: float | Literal["frobenius", "norm"] = "frobenius",
+    trotter: tuple[int, int] | None = None,
+    rotation_bits: int | None = None,
+    shots: int | None = None,
+    rng: RNGLike = None,
 ) -> HHLResult:
     """Return the quantum state A^+ b/|A^+ b| as the HHL circuit [1]_ makes it, with its success probability.
 
@@ -69,35 +72,58 @@ def hhl(
         Clock qubits t in [1, 24] (at least 2 if signed), for a register of T = 2^t values. "auto" is
         ceil(log2 kappa) + 8, one more if signed, at most 16.
     evolution_time : float or "auto"
-        t0 in U = exp(i A t0); the register value k stands for the eigenvalue 2 pi k/(T t0). "auto" puts the
+        t0 in U = exp(+i A t0); the register value k stands for the eigenvalue 2 pi k/(T t0). "auto" puts the
         largest |eigenvalue| `guard` registers below the top.
     C : float, "auto" or "register"
-        The rotation's constant, in the units of A. "auto" is the largest register value not above the
-        smallest non-zero |eigenvalue|; "register" is the first register value, which needs no knowledge of
-        the spectrum. The success probability goes as C^2.
+        The rotation's constant, in the units of A for the inverse. "auto" is the largest register value not
+        above the smallest non-zero |eigenvalue| (for other filters f, 1/max |f| from that register on);
+        "register" takes the first register value, which needs no knowledge of the spectrum. The success
+        probability goes as C^2.
+    window : {"hadamard", "sine"}
+        State in which the clock starts: uniform, or the sine window of [1]_, whose tails decay faster and
+        which needs 2 guard registers or more.
     guard : int or "auto"
         Registers kept free above the largest |eigenvalue|, which stop it from wrapping around to 0; max(1,
         T//16) by default. Only with an automatic `evolution_time`.
     below : {"clip", "zero"}
-        Register values below C: amplitude 1 with the sign kept, or 0 (as in older packages; less accurate).
+        Registers where C |f| > 1, values below C for the inverse: amplitude 1 with the sign kept, or 0 (as in
+        older packages; less accurate).
     signed : bool or "auto"
         Two's complement register, needed for negative eigenvalues and for the singular basis. "auto" where
         needed.
-    window : {"hadamard", "sine"}
-        State in which the clock starts: uniform, or the sine window of [1]_, whose tails decay faster and
-        which needs some guard registers.
-    kind : {"inverse", "ridge", "threshold"}
-        Filter: C/lambda; C lambda/(lambda^2 + ridge); or the projection of b on |lambda| >= threshold, the
-        step of the quantum recommender [2]_ (in the singular basis on left singular vectors, a state of
-        length m).
-    ridge : float
-        Penalty for kind "ridge", >= 0.
-    threshold : float
-        Threshold for kind "threshold", > 0.
     postselect_clock : bool
         Whether success means ancilla 1 and clock 0, or ancilla 1 only. It decides the probability behind
-        `norm`, `amplification_rounds` and `expected_runs`; both probabilities and both fidelities are
-        always returned.
+        `norm`, `shots`, `amplification_rounds` and `expected_runs`; both probabilities and both fidelities
+        are always returned.
+    filter : {"inverse", "ridge", "threshold"} or callable
+        The function f of the eigenvalue: 1/lambda; lambda/(lambda^2 + ridge); or the projection of b on
+        |lambda| >= threshold, the step of the quantum recommender [2]_. A callable takes an array of non-zero
+        numbers in the units of A and returns f of each, real and finite; f(0) counts as 0. In the singular
+        basis f must be odd (the answer is made of right singular vectors, length n) or even (of left ones,
+        length m, as for the threshold).
+    ridge : float
+        Penalty for the filter "ridge", >= 0, in the units of A squared.
+    threshold : float
+        Threshold for the filter "threshold", > 0, in the units of A.
+    phase_map : {"hamiltonian", "walk"}
+        What the clock controls: exp(i A t0), or the walk W = (2|0><0| - 1) U_A of a Hermitian block encoding
+        <0|U_A|0> = A/alpha, with phases +-arccos(lambda/alpha) and register values alpha cos(2 pi k/T). The
+        walk needs no Hamiltonian simulation; a step near 0 is 2 pi alpha/T. Success then includes that the
+        flag of the block encoding is 0 where the clock has to be 0.
+    alpha : float, "frobenius" or "norm"
+        Norm of the block encoding, for the walk only: |A|_F, as for data in a tree of row norms, |A|_2, or a
+        number >= |A|_2.
+    trotter : (int, int) or None
+        Order 1, 2 or 4 and number of steps of a product formula for exp(i A t0), in the Pauli terms of A in
+        lexicographic order of I, X, Y, Z, the first qubit being the highest bit of the index and term 1
+        applied first; powers of U by repetition. A Hermitian A of 2^q <= 256 rows. The filter curve is then
+        that of the formula's own eigenvalues. None for an exact exponential.
+    rotation_bits : int or None
+        Bits m of the ancilla's rotation angle, 2 arcsin r rounded to multiples of 2 pi/2^m. None for exact.
+    shots : int or None
+        Runs of the circuit to draw. Every other field stays exact; the estimates are in the field `shots`.
+    rng : int, Generator, SeedSequence, BitGenerator, RandomState or None
+        Source of the draws for `shots`.
 
     Returns
     -------
@@ -108,17 +134,21 @@ def hhl(
     ------
     ValueError
         If `b` is zero or in the kernel of A^H, A is zero, shapes do not match, a value is not finite or a
-        parameter is out of its range, or no state is left after post-selection.
+        parameter is out of its range, `signed` is False for an A that needs both signs, or no state is left
+        after post-selection.
+    TypeError
+        If a parameter has a wrong type.
 
     Notes
     -----
     With A = sum_j lambda_j u_j u_j^H and phi_j = lambda_j t0/(2 pi), the output for ancilla 1 and clock 0
     is sum_j h(phi_j) <u_j, b/|b|> u_j, where h = sum_k |alpha_k|^2 r_k, alpha_k are the amplitudes of phase
-    estimation and r_k the rotation of register k. Eigenvalues of A below max(m, n) eps |A| count as zero
-    and are not inverted. Rotations and controlled powers of U are taken as perfect.
+    estimation and r_k = C f(value of k), within [-1, 1], the rotation of register k; r = 0 on the register
+    value 0 and, if signed, on -T/2. Eigenvalues of A below max(m, n) eps |A| count as zero and are not
+    inverted. Gates are perfect but for `trotter` and `rotation_bits`.
 
-    Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r T log T) for r eigenvalues; 64 MB
-    chunks.
+    Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r T) for r eigenvalues, in chunks, and
+    O(T log T); about 200 T bytes.
     Error: none but rounding, about 1e-13, against a simulation of the gates.
 
     References
@@ -143,54 +173,51 @@ def hhl(
     >>> bool(np.allclose(result.x, np.linalg.solve(A, [1.0, 0.0])))
     True
     """
-    _check_choices(below=below, window=window, kind=kind, signed=signed, postselect_clock=postselect_clock)
-    ridge = check_nonnegative(ridge, "ridge")
-    threshold = check_nonnegative(threshold, "threshold")
-    if (kind == "threshold") != (threshold > 0.0) or (ridge > 0.0 and kind != "ridge"):
-        raise ValueError(
-            "`kind` must be 'threshold' with a `threshold` > 0, 'ridge' with an optional `ridge`, or "
-            "'inverse' "
-            f"with neither; got kind={kind!r}, ridge={ridge}, threshold={threshold}."
-        )
+    wanted = resolve_filter(filter, ridge, threshold)
+    if postselect_clock is not True and postselect_clock is not False:
+        raise ValueError(f"`postselect_clock` must be one of True, False; got {postselect_clock!r}.")
+    n_shots = None if shots is None else check_count(shots, "shots", low=1)
+    generator = as_generator(rng)
     parts, rhs = check_problem(A, b)
     started = time.perf_counter()
     problem = diagonalise(parts, rhs)
-    magnitudes = np.abs(problem.values[problem.values != 0.0])
-    largest, smallest = float(magnitudes.max()), float(magnitudes.min())
-    is_signed = _choose_sign(problem, signed)
-    t = _choose_clock(n_clock_qubits, largest / smallest, signed=is_signed)
-    n_states = 1 << t
-    t0, guard_used = _choose_time(evolution_time, guard, n_states, largest, signed=is_signed)
-    values = register_values(n_states, t0, signed=is_signed)
-    constant = _choose_constant(C, values, smallest, kind=kind, ridge=ridge)
-    r = rotation_table(values, C=constant, signed=is_signed, below=below, kind=kind, ridge=ridge, threshold=threshold)
-    target = _target(problem.values, kind=kind, ridge=ridge, threshold=threshold)
+    clock = resolve_clock(
+        problem,
+        wanted,
+        n_clock_qubits=n_clock_qubits,
+        evolution_time=evolution_time,
+        C=C,
+        window=window,
+        guard=guard,
+        below=below,
+        signed=signed,
+        phase_map=phase_map,
+        alpha=alpha,
+        rotation_bits=rotation_bits,
+    )
+    spectrum = evolved_spectrum(problem, clock, parts[0], trotter)
+    singular = problem.kind == "singular"
+    odd = not singular or wanted.is_odd(clock.values)
+    h, q = respond(np.append(spectrum.phases, clock.phases(np.zeros(1))), clock.rotation, window=clock.window)
+    h, h_zero, q, q_zero = h[:-1], float(h[-1]), q[:-1], float(q[-1])
+    outside = problem.outside_mass if singular else 0.0
 
-    paired = problem.kind == "singular"
-    mass = np.abs(problem.coefficients) ** 2
-    # The last phase, 0, is that of b outside the span of the basis.
-    phases = np.append(problem.values * (t0 / (2.0 * np.pi)), 0.0)
     # Of unit size: only directions are compared with it, and squares of 1e-200 would vanish.
+    target = wanted(problem.values)
     peak = float(np.abs(target).max())
-    wanted = target / peak if peak > 0.0 else target
-    weights = np.append(mass * wanted * (0.5 if paired else 1.0), 0.0)
-    response = respond(phases, r, window=window, weights=weights, paired=paired)
-    h, h_zero = response.h[:-1], float(response.h[-1])
-    outside = problem.outside_mass if paired else 0.0
-
-    vectors = problem.left if kind == "threshold" else problem.right
-    raw = vectors @ (h * problem.coefficients)
-    exact = vectors @ (wanted * problem.coefficients)
-    if paired and kind == "threshold":
+    exact = (problem.right if odd else problem.left) @ (target / (peak or 1.0) * problem.coefficients)
+    exact_norm = float(np.linalg.norm(exact))
+    vectors = spectrum.right if odd else spectrum.left
+    raw = vectors @ (h * spectrum.coefficients)
+    if not odd:
         raw = raw + h_zero * (problem.b_unit - problem.left @ problem.coefficients)
     raw_norm = float(np.linalg.norm(raw))
-    exact_norm = float(np.linalg.norm(exact))
     p10 = raw_norm**2
-    p1 = float(mass @ response.q[:-1]) + outside * float(response.q[-1])
+    p1 = float(np.abs(spectrum.coefficients) ** 2 @ q) + outside * q_zero
     if exact_norm == 0.0:
         raise ValueError(
-            f"`threshold` must leave a part of `b`; no eigenvalue or singular value that `b` touches reaches "
-            f"{threshold}. Lower it."
+            f"`{'threshold' if wanted.is_projection else 'filter'}` must leave a part of `b`; it is 0 on every "
+            "eigenvalue or singular value that `b` touches."
         )
     if p10 < np.finfo(np.float64).tiny:
         raise ValueError(
@@ -201,11 +228,17 @@ def hhl(
     overlap = complex(np.vdot(exact_unit, state))
     turn: complex = overlap / abs(overlap) if overlap != 0 else 1.0
     aligned = exact_unit * (turn if np.iscomplexobj(state) else turn.real)
-    scale = 1.0 if kind == "threshold" else constant
+    weights = (vectors.conj().T @ exact_unit).conj() * spectrum.coefficients
+    halves = singular or clock.phase_map == "walk"
+    overlap_sq = mixed_overlap(spectrum.phases, weights, clock.rotation, window=clock.window, halves=halves)
+
     probability = p10 if postselect_clock else p1
-    norm = problem.b_norm * float(np.sqrt(probability)) / scale
+    unit = problem.b_norm / clock.C
+    norm = unit * float(np.sqrt(probability))
     rounds, runs = amplification(probability)
-    n_system = sum(problem.shape) if paired else problem.shape[0]
+    flaws = find_flaws(clock, problem)
+    if probability < _LOW_PROBABILITY:
+        flaws.append(f"the success probability {probability:.1e} is very low.")
     return HHLResult(
         state=state,
         x=norm * state,
@@ -213,149 +246,49 @@ def hhl(
         success_probability=p10,
         success_probability_ancilla=p1,
         fidelity=abs(overlap) ** 2,
-        fidelity_mixed=response.overlap_sq / (p1 * exact_norm**2),
+        fidelity_mixed=overlap_sq / p1,
         l2_error=float(np.linalg.norm(state - aligned)),
-        filter_curve=FilterCurve(values=problem.values, applied=h / scale, target=target),
-        n_queries=2 * (n_states - 1),
-        n_qubits=max(1, (n_system - 1).bit_length()) + t + 1,
+        filter_curve=FilterCurve(
+            values=spectrum.values,
+            applied=h / clock.C,
+            target=target if trotter is None else wanted(spectrum.values),
+        ),
+        n_queries=clock.n_queries,
+        n_qubits=_count_qubits(problem, clock),
         amplification_rounds=rounds,
         expected_runs=runs,
-        evolution_time=t0,
-        C=constant,
         parameters=MappingProxyType(
             {
                 "basis": problem.kind,
-                "n_clock_qubits": t,
-                "evolution_time": t0,
-                "C": constant,
+                "n_clock_qubits": clock.n_qubits,
+                "evolution_time": clock.evolution_time,
+                "C": clock.C,
                 "C_rule": C if isinstance(C, str) else "given",
-                "guard": guard_used,
-                "below": below,
-                "signed": is_signed,
-                "window": window,
-                "kind": kind,
-                "ridge": ridge,
-                "threshold": threshold,
+                "window": clock.window,
+                "guard": clock.guard,
+                "below": clock.below,
+                "signed": clock.signed,
                 "postselect_clock": postselect_clock,
+                "filter": filter,
+                "ridge": wanted.ridge,
+                "threshold": wanted.threshold,
+                "phase_map": clock.phase_map,
+                "alpha": clock.alpha,
+                "trotter": spectrum.trotter,
+                "n_pauli_terms": spectrum.n_terms,
+                "n_exponentials": spectrum.n_exponentials,
+                "rotation_bits": clock.rotation_bits,
             }
         ),
-        warnings=_find_flaws(
-            largest=largest,
-            smallest=smallest,
-            step=float(values[1]),
-            top=float(values.max()) + float(values[1]),
-            C=constant if kind == "inverse" else 0.0,
-            below=below,
-            probability=probability,
-        ),
+        warnings=tuple(flaws),
         simulation_seconds=time.perf_counter() - started,
+        shots=None
+        if n_shots is None
+        else count_shots(generator, n_shots, probability, unit, state if postselect_clock else None),
     )
 
 
-def _check_choices(*, below: Any, window: Any, kind: Any, signed: Any, postselect_clock: Any) -> None:
-    for name, value, allowed in (
-        ("below", below, get_args(Below)),
-        ("window", window, get_args(Window)),
-        ("kind", kind, get_args(Kind)),
-        ("signed", signed, (True, False, "auto")),
-        ("postselect_clock", postselect_clock, (True, False)),
-    ):
-        if not any(value is choice or (isinstance(choice, str) and value == choice) for choice in allowed):
-            choices = ", ".join(repr(choice) for choice in allowed)
-            raise ValueError(f"`{name}` must be one of {choices}; got {value!r}.")
-
-
-def _choose_sign(problem: SpectralProblem, signed: bool | Literal["auto"]) -> bool:
-    needed = problem.kind == "singular" or bool(problem.values.min() < 0.0)
-    if signed == "auto":
-        return needed
-    if needed and not signed:
-        why = "the singular basis" if problem.kind == "singular" else "negative eigenvalues"
-        raise ValueError(f"`signed` must be True or 'auto' for {why}; got False.")
-    return signed
-
-
-def _choose_clock(n_clock_qubits: int | Literal["auto"], kappa: float, *, signed: bool) -> int:
-    if n_clock_qubits == "auto":
-        return min(_AUTO_CLOCK_QUBITS, ceil(log2(kappa) - 1e-9) + 8 + signed)
-    t = check_count(n_clock_qubits, "n_clock_qubits", low=2 if signed else 1)
-    if t > _MAX_CLOCK_QUBITS:
-        raise ValueError(f"`n_clock_qubits` must be at most {_MAX_CLOCK_QUBITS}; got {t}.")
-    return t
-
-
-def _choose_time(
-    evolution_time: float | Literal["auto"],
-    guard: int | Literal["auto"],
-    n_states: int,
-    largest: float,
-    *,
-    signed: bool,
-) -> tuple[float, int | None]:
-    """Return t0 and the guard registers, None where the caller gave t0."""
-    if evolution_time != "auto":
-        if guard != "auto":
-            raise ValueError("`guard` must be 'auto' when `evolution_time` is given, as it has no effect then.")
-        return _check_positive(evolution_time, "evolution_time"), None
-    top = n_states // 2 if signed else n_states
-    used = max(1, n_states // 16) if guard == "auto" else check_count(guard, "guard")
-    if used >= top:
-        raise ValueError(f"`guard` must be below {top}, the registers of one sign; got {used}.")
-    return 2.0 * np.pi * (top - used) / (n_states * largest), used
-
-
-def _choose_constant(
-    C: float | Literal["auto", "register"], values: Float64Array, smallest: float, *, kind: Kind, ridge: float
-) -> float:
-    if kind == "threshold":
-        return 1.0
-    if isinstance(C, str):
-        if C not in ("auto", "register"):
-            raise ValueError(f"`C` must be a number > 0, 'auto' or 'register'; got {C!r}.")
-        step = values[1]
-        first = 1 if C == "register" else max(1, int(smallest / step + 1e-9))
-        positive = values[values > 0.0]
-        used = positive[min(first, len(positive)) - 1 :]
-        # The largest C that lets no register from the first used one on exceed amplitude 1.
-        return float(np.min(used + ridge / used))
-    return _check_positive(C, "C")
-
-
-def _check_positive(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"`{name}` must be a number > 0 or 'auto'; got {value!r} of type {type(value).__name__}.")
-    if not 0.0 < value < np.inf:
-        raise ValueError(f"`{name}` must be finite and > 0; got {value}.")
-    return float(value)
-
-
-def _target(values: Float64Array, *, kind: Kind, ridge: float, threshold: float) -> Float64Array:
-    if kind == "threshold":
-        return np.asarray(np.abs(values) >= threshold, dtype=np.float64)
-    target = np.zeros(len(values))
-    used = values != 0.0
-    target[used] = 1.0 / (values[used] + ridge / values[used])
-    return target
-
-
-def _find_flaws(
-    *, largest: float, smallest: float, step: float, top: float, C: float, below: Below, probability: float
-) -> tuple[str, ...]:
-    flaws = []
-    if largest >= top * (1.0 - 1e-12):
-        flaws.append(
-            f"aliasing: the largest |eigenvalue| {largest:.6g} wraps around the register, which ends at "
-            f"{top:.6g}"
-            "; shorten `evolution_time`."
-        )
-    if smallest < step * (1.0 - 1e-9):
-        flaws.append(
-            f"the smallest non-zero |eigenvalue| {smallest:.6g} is below one register step {step:.6g}; raise "
-            "`n_clock_qubits`."
-        )
-    if smallest * (1.0 + 1e-9) < C:
-        done = "clipped" if below == "clip" else "set to zero"
-        flaws.append(f"eigenvalues below C = {C:.6g} are {done}; the smallest is {smallest:.6g}. Lower `C`.")
-    if probability < _LOW_PROBABILITY:
-        flaws.append(f"the success probability {probability:.1e} is very low.")
-    return tuple(flaws)
+def _count_qubits(problem: SpectralProblem, clock: Clock) -> int:
+    """System, clock and ancilla, and the flag of the walk's block encoding."""
+    n_system = sum(problem.shape) if problem.kind == "singular" else problem.shape[0]
+    return max(1, (n_system - 1).bit_length()) + clock.n_qubits + 1 + (clock.phase_map == "walk")

@@ -1,0 +1,119 @@
+"""Bad input, and the warnings about weak parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from baselines.systems import first, toeplitz
+
+from qinspired.baselines import hhl
+
+
+def test_weaknesses_are_listed():
+    A, b = np.diag([0.01, 1.0]), [1.0, 1.0]
+    assert any("aliasing" in text for text in hhl(A, b, n_clock_qubits=4, evolution_time=7.0).warnings)
+    assert any("register step" in text for text in hhl(A, b, n_clock_qubits=4).warnings)
+    assert any("clipped" in text for text in hhl(A, b, n_clock_qubits=10, C=0.1).warnings)
+    assert any("set to zero" in text for text in hhl(A, b, n_clock_qubits=10, C=0.1, below="zero").warnings)
+    assert any(
+        "C |f| > 1 are clipped" in w for w in hhl(A, b, n_clock_qubits=8, filter="ridge", ridge=0.1, C=1.0).warnings
+    )
+    assert any("2 guard registers" in text for text in hhl(A, b, n_clock_qubits=4, window="sine").warnings)
+    assert any("very low" in text for text in hhl(A, [0.0, 1.0], n_clock_qubits=16, C="register").warnings)
+    assert hhl(np.diag([0.2, 1.0]), b, n_clock_qubits=8).warnings == ()
+    assert hhl(np.diag([0.2, 1.0]), b, n_clock_qubits=8, filter="ridge", ridge=0.1).warnings == ()
+
+
+def test_result_is_frozen_and_keeps_time_and_constant_among_its_parameters():
+    result = hhl(toeplitz(4), first(4), n_clock_qubits=5)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.norm = 1.0
+    with pytest.raises(TypeError):
+        result.parameters["C"] = 2.0
+    assert not hasattr(result, "evolution_time")
+    assert not hasattr(result, "C")
+    assert {"evolution_time", "C", "window", "guard", "below", "signed", "filter", "phase_map"} <= set(
+        result.parameters
+    )
+
+
+def test_right_hand_side_in_the_kernel_is_refused():
+    with pytest.raises(ValueError, match="must have a part in the range of `A`; it lies in the kernel"):
+        hhl(np.diag([1.0, 0.0]), [0.0, 1.0])
+    with pytest.raises(ValueError, match="must have a part in the column space of `A`"):
+        hhl([[1.0], [0.0]], [0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("A", "b", "options", "match"),
+    [
+        ([[np.nan, 0], [0, 1]], [1, 1], {}, r"`A` must be finite.*A\[0, 0\] = nan"),
+        ([[1, 0], [0, 1]], [np.inf, 1], {}, r"`b` must be finite"),
+        ([1.0, 2.0], [1, 1], {}, "`A` must be 2-dimensional"),
+        (np.empty((0, 2)), [], {}, "at least one row"),
+        ([["a", "b"], ["c", "d"]], [1, 1], {}, "`A` must be numeric"),
+        (np.eye(2), [1, 1, 1], {}, "one entry for each of the 2 rows"),
+        (np.eye(2), [0, 0], {}, "`b` must not be zero"),
+        (np.zeros((2, 2)), [1, 0], {}, "must not be the zero matrix"),
+        (np.eye(2), [1, 0], {"n_clock_qubits": 25}, "at most 24; got 25, for which .* would take 6.71 GB"),
+        (np.eye(2), [1, 0], {"n_clock_qubits": 40}, "would take 2.2e\\+05 GB of memory"),
+        (np.eye(2), [1, 0], {"n_clock_qubits": "best"}, "`n_clock_qubits` must be an integer or 'auto'"),
+        (sp.eye_array(100_000), np.ones(100_000), {}, "got shape .* which would take 80 GB"),
+        (
+            [[1, 1], [0, 1]],
+            [1, 0],
+            {"signed": False},
+            r"an `A` that is not Hermitian: only its dilation .* can be evolved",
+        ),
+        (np.eye(2), [1, 0], {"postselect_clock": 1}, "`postselect_clock` must be one of True, False"),
+        (np.eye(2), [1, 0], {"evolution_time": np.nan}, "`evolution_time` must be a finite number > 0"),
+        (np.eye(2), [1, 0], {"evolution_time": "long"}, "`evolution_time` must be a number > 0 or 'auto'"),
+        (np.eye(2), [1, 0], {"C": np.nan}, "`C` must be a finite number > 0"),
+        (np.eye(2), [1, 0], {"ridge": np.nan, "filter": "ridge"}, "`ridge` must be a finite number >= 0"),
+        (np.eye(2), [1, 0], {"threshold": np.inf, "filter": "threshold"}, "`threshold` must be a finite number >= 0"),
+        (np.eye(2), [1, 0], {"threshold": 0.5, "filter": "threshold", "C": 1.0}, "`C` must be 'auto' for filter"),
+        (
+            np.eye(2),
+            [1, 0],
+            {"filter": "pseudo"},
+            "`filter` must be one of 'inverse', 'ridge', 'threshold' or a function",
+        ),
+        (np.eye(2), [1, 0], {"filter": "threshold"}, "`filter` must be 'threshold' with a `threshold` > 0"),
+        (np.eye(2), [1, 0], {"window": "kaiser"}, "`window` must be one of 'hadamard', 'sine'"),
+        (-np.eye(2), [1, 0], {"n_clock_qubits": 1}, "integer >= 2"),
+        (-np.eye(2), [1, 0], {"signed": False}, "negative eigenvalues"),
+        (np.ones((2, 1)), [1, 0], {"signed": False}, "singular basis"),
+        (np.eye(2), [1, 0], {"evolution_time": 1.0, "guard": 2}, "`guard` must be 'auto'"),
+        (np.eye(2), [1, 0], {"n_clock_qubits": 2, "guard": 4}, "`guard` must be below 4"),
+        (np.eye(2), [1, 0], {"evolution_time": 0.0}, "`evolution_time` must be a finite number > 0"),
+        (np.eye(2), [1, 0], {"C": -1.0}, "`C` must be a finite number > 0"),
+        (np.eye(2), [1, 0], {"C": "best"}, "'auto' or 'register'"),
+        (np.eye(2), [1, 0], {"below": "drop"}, "`below` must be one of 'clip', 'zero'"),
+        (np.eye(2), [1, 0], {"ridge": 1.0}, "`filter` must be"),
+        (np.eye(2), [1, 0], {"filter": "threshold", "threshold": 2.0}, "`threshold` must leave a part"),
+        (np.eye(2), [1, 0], {"C": 50.0, "below": "zero"}, "some success probability"),
+        ((np.ones((2, 1)), [1.0], np.ones((1, 2))), [1, 0], {}, "must be orthonormal"),
+        ((np.eye(2), [1.0, -1.0], np.eye(2)), [1, 0], {}, "singular values >= 0"),
+        ((np.eye(3), [1.0, 1.0], np.eye(2)), [1, 0, 0], {}, "must have shapes"),
+    ],
+)
+def test_bad_input_is_a_clear_value_error(A, b, options, match):
+    with pytest.raises(ValueError, match=match):
+        hhl(A, b, **options)
+
+
+def test_masked_array_is_refused():
+    with pytest.raises(TypeError, match="masked"):
+        hhl(np.ma.masked_array(np.eye(2), mask=np.eye(2)), [1.0, 1.0])
+    with pytest.raises(TypeError, match="`C` must be a number"):
+        hhl(np.eye(2), [1.0, 1.0], C=True)
+
+
+def test_inputs_are_not_modified():
+    A, b = toeplitz(4), first(4)
+    hhl(A, b)
+    np.testing.assert_array_equal(A, toeplitz(4))
+    np.testing.assert_array_equal(b, first(4))
