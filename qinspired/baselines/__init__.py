@@ -5,7 +5,7 @@ from __future__ import annotations
 from qinspired.baselines._least_squares import exact_least_squares, lsmr, lsqr, normal_equations, ridge
 from qinspired.baselines._results import LeastSquaresResult, SVDResult
 from qinspired.baselines._svd import exact_svd, fbpca, randomized_svd, svds, truncated_svd
-from qinspired.baselines.quantum import FilterCurve, HHLResult, ShotEstimate, hhl, min_clock_qubits
+from qinspired.baselines.quantum import FilterCurve, HHLResult, ShotEstimate, hhl, hhl_gates, min_clock_qubits
 
 __all__ = [
     "FilterCurve",
@@ -17,6 +17,7 @@ __all__ = [
     "exact_svd",
     "fbpca",
     "hhl",
+    "hhl_gates",
     "lsmr",
     "lsqr",
     "min_clock_qubits",

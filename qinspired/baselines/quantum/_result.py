@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from qinspired._typing import Float64Array, IntArray
 
-__all__ = ["FilterCurve", "HHLResult", "ShotEstimate", "amplification", "count_shots"]
+__all__ = ["FilterCurve", "HHLResult", "ShotEstimate", "amplification", "count_shots", "estimate_shots"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class ShotEstimate:
     n_shots, n_successes : int
         Runs, and runs that passed the post-selection asked for.
     counts : ndarray of int64, shape (n,), or None
-        How often each index of the system register was found among the successes. None where the clock is not
-        post-selected: the state is then mixed, and its law is not computed.
+        How often each entry of the answer was found among the successes. None where `hhl` does not post-select
+        the clock: the state is then mixed, and its law is not computed.
     probability, probability_stderr : float
         Share of successes p, and its standard error sqrt(p (1 - p)/shots).
     norm, norm_stderr : float
@@ -155,6 +155,11 @@ def count_shots(
     if state is not None:
         law = state.real**2 + state.imag**2
         counts = generator.multinomial(n_successes, law / law.sum())
+    return estimate_shots(n_shots, n_successes, unit, counts)
+
+
+def estimate_shots(n_shots: int, n_successes: int, unit: float, counts: IntArray | None) -> ShotEstimate:
+    """Return what drawn runs tell."""
     found = n_successes / n_shots
     return ShotEstimate(
         n_shots=n_shots,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from qinspired.baselines.quantum._trotter import check_trotter, product_formula
+from qinspired.baselines.quantum._trotter import check_trotter, eigenphases
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,15 +33,16 @@ class Spectrum(NamedTuple):
 
 def evolved_spectrum(problem: SpectralProblem, clock: Clock, A: npt.NDArray[Any], trotter: Any) -> Spectrum:
     """Return the spectrum of the evolution; `trotter` is None or (order, steps), not yet checked."""
-    if trotter is None:
+    pair = check_trotter(trotter)
+    if pair is None:
         return Spectrum(clock.phases(problem.values), problem.values, problem.left, problem.right, problem.coefficients)
     if problem.kind != "eigen" or clock.evolution_time is None:
         raise ValueError(
             "`trotter` must be None unless `A` is a Hermitian matrix and phase_map 'hamiltonian': product formulas are "
             "for exp(i A t0). Give the dilation [[0, A], [A^H, 0]], padded to 2^q rows, for another `A`."
         )
-    order, steps = check_trotter(trotter, len(A))
-    formula = product_formula(A, clock.evolution_time, order, steps)
+    order, steps = pair
+    formula = eigenphases(A, clock.evolution_time, order, steps)
     turns = formula.phases if clock.signed else np.mod(formula.phases, 1.0)
     return Spectrum(
         phases=formula.phases,

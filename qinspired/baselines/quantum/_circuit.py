@@ -1,0 +1,128 @@
+"""The gates of the HHL circuit in their order, and what is read off the register at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qinspired.baselines.quantum._gates import Register, dense_cnots
+from qinspired.baselines.quantum._pauli import n_passes, pauli_decomposition, product_formula
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from qinspired._typing import Float64Array
+
+__all__ = ["Output", "evolution", "read_register", "run_circuit"]
+
+
+def evolution(
+    H: npt.NDArray[Any], t0: float, trotter: tuple[int, int] | None
+) -> tuple[npt.NDArray[np.complex128], tuple[int, bool]]:
+    """Return U for exp(i H t0), with the CNOTs of its controlled form and whether a power of U repeats them."""
+    import scipy.linalg
+
+    if trotter is None:
+        U = scipy.linalg.expm(1j * (H * t0))
+        return np.asarray(U, dtype=np.complex128), (dense_cnots(len(H).bit_length()), False)
+    order, steps = trotter
+    terms = pauli_decomposition(H * t0)
+    # 2 (w - 1) for the ladder to one qubit and back, 2 for the controlled rotation; the identity is a clock's phase.
+    one_pass = int(np.sum(2 * terms.weights))
+    return product_formula(terms, 1.0, order, steps), (one_pass * n_passes(order) * steps, True)
+
+
+def run_circuit(
+    loaded: npt.NDArray[Any],
+    U: npt.NDArray[np.complex128],
+    cost: tuple[int, bool],
+    r: Float64Array,
+    window: Float64Array | None,
+    depolarising: float,
+) -> Register:
+    """Return the register after the circuit: load, window, powers, inverse Fourier transform, rotation, and back.
+
+    `cost` are the CNOTs of a controlled U, and whether a power of U repeats them.
+    """
+    t = len(r).bit_length() - 1
+    cnots, repeats = cost
+    powers = [U]
+    for _ in range(t - 1):
+        powers.append(powers[-1] @ powers[-1])
+    prices = [cnots << bit if repeats else cnots for bit in range(t)]
+    register = Register(loaded, t, depolarising=depolarising)
+    register.prepare_window(window)
+    for bit in range(t):
+        register.controlled(bit, powers[bit], prices[bit])
+    register.fourier(inverse=True)
+    register.rotate_ancilla(r)
+    register.fourier()
+    for bit in reversed(range(t)):
+        register.controlled(bit, powers[bit].conj().T, prices[bit])
+    register.prepare_window(window, inverse=True)
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    vector: npt.NDArray[
+        np.complex128
+    ]  # of unit length: the system for ancilla 1 and clock 0, or its leading eigenvector
+    inside: Float64Array  # probabilities of the system's states given ancilla 1 and clock 0
+    law: Float64Array  # of (ancilla, clock not 0, system)
+    p10: float
+    p1: float
+    fidelity: float
+    fidelity_mixed: float
+    purity: float
+
+
+def read_register(amplitudes: npt.NDArray[np.complex128], exact: npt.NDArray[np.complex128], *, noisy: bool) -> Output:
+    """Return what a final register holds, against the exact answer in the padded system."""
+    n, _, n_states, _ = amplitudes.shape
+    if noisy:
+        dims = (n, 2, n_states)
+        rho = amplitudes.reshape(dims + dims)
+        cells = np.einsum("iakiak->iak", rho).real
+        kept = rho[:, 1, 0, :, 1, 0]
+        reduced = np.einsum("ikjk->ij", rho[:, 1, :, :, 1, :])
+        p10, p1 = float(np.trace(kept).real), float(np.trace(reduced).real)
+        _refuse_failure(p10)
+        vector = np.linalg.eigh(kept)[1][:, -1].astype(np.complex128)
+        overlap = np.vdot(exact, vector)
+        if overlap != 0:
+            vector = vector * (np.conj(overlap) / abs(overlap))
+        fidelity = float(np.vdot(exact, kept @ exact).real) / p10
+        mixed = float(np.vdot(exact, reduced @ exact).real) / p1
+        purity = float(np.sum(np.abs(kept) ** 2)) / p10**2
+    else:
+        state = amplitudes[..., 0]
+        cells = state.real**2 + state.imag**2
+        p10, p1 = float(cells[:, 1, 0].sum()), float(cells[:, 1].sum())
+        _refuse_failure(p10)
+        vector = state[:, 1, 0] / np.sqrt(p10)
+        fidelity = float(abs(np.vdot(exact, vector)) ** 2)
+        overlaps = exact.conj() @ state[:, 1]
+        mixed = float(np.sum(overlaps.real**2 + overlaps.imag**2)) / p1
+        purity = 1.0
+    law = np.stack((cells[:, :, 0], cells[:, :, 1:].sum(axis=2)), axis=2).transpose(1, 2, 0)
+    return Output(
+        vector=vector,
+        inside=cells[:, 1, 0] / p10,
+        law=np.maximum(law, 0.0),
+        p10=p10,
+        p1=p1,
+        fidelity=fidelity,
+        fidelity_mixed=mixed,
+        purity=purity,
+    )
+
+
+def _refuse_failure(p10: float) -> None:
+    if p10 < np.finfo(np.float64).tiny:
+        raise ValueError(
+            "`n_clock_qubits` and `C` must leave some success probability, and it is 0 here: every register "
+            "that the eigenvalues reach is rotated by nothing. Raise `n_clock_qubits` or lower `C`."
+        )
