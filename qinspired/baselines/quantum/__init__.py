@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from qinspired.baselines.quantum._hhl import hhl
 from qinspired.baselines.quantum._hhl_gates import hhl_gates
-from qinspired.baselines.quantum._result import FilterCurve, HHLResult, ShotEstimate
+from qinspired.baselines.quantum._qsvt import min_degree, qsvt
+from qinspired.baselines.quantum._read_out import ReadOut
+from qinspired.baselines.quantum._result import FilterCurve, HHLResult
 from qinspired.baselines.quantum._search import min_clock_qubits
+from qinspired.baselines.quantum._shots import ShotEstimate
 
-__all__ = ["FilterCurve", "HHLResult", "ShotEstimate", "hhl", "hhl_gates", "min_clock_qubits"]
+__all__ = [
+    "FilterCurve",
+    "HHLResult",
+    "ReadOut",
+    "ShotEstimate",
+    "hhl",
+    "hhl_gates",
+    "min_clock_qubits",
+    "min_degree",
+    "qsvt",
+]

@@ -14,7 +14,9 @@ from qinspired.baselines.quantum._basis import check_problem, diagonalise
 from qinspired.baselines.quantum._clock import find_flaws, resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._phase_estimation import mixed_overlap, respond
-from qinspired.baselines.quantum._result import FilterCurve, HHLResult, amplification, count_shots
+from qinspired.baselines.quantum._query_counts import amplification
+from qinspired.baselines.quantum._result import FilterCurve, HHLResult
+from qinspired.baselines.quantum._shots import count_shots
 from qinspired.baselines.quantum._spectrum import evolved_spectrum
 
 if TYPE_CHECKING:

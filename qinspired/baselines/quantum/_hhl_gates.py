@@ -15,7 +15,9 @@ from qinspired.baselines.quantum._circuit import evolution, read_register, run_c
 from qinspired.baselines.quantum._clock import find_flaws, resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._phase_estimation import clock_window
-from qinspired.baselines.quantum._result import FilterCurve, HHLResult, amplification, estimate_shots
+from qinspired.baselines.quantum._query_counts import amplification
+from qinspired.baselines.quantum._result import FilterCurve, HHLResult
+from qinspired.baselines.quantum._shots import estimate_shots
 from qinspired.baselines.quantum._trotter import check_trotter
 
 if TYPE_CHECKING:

@@ -1,20 +1,22 @@
-"""What a simulated run of the HHL algorithm returns."""
+"""What a simulated run of a quantum linear-system solver returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from qinspired.baselines.quantum import _read_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
-    from qinspired._typing import Float64Array, IntArray
+    from qinspired._typing import Float64Array, RNGLike
+    from qinspired.baselines.quantum._read_out import ReadOut, Signs
+    from qinspired.baselines.quantum._shots import ShotEstimate
 
-__all__ = ["FilterCurve", "HHLResult", "ShotEstimate", "amplification", "count_shots", "estimate_shots"]
+__all__ = ["FilterCurve", "HHLResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +41,10 @@ class FilterCurve:
 
 
 @dataclass(frozen=True, slots=True)
-class ShotEstimate:
-    """What a number of runs of the circuit tells, drawn at random from the exact law.
-
-    Attributes
-    ----------
-    n_shots, n_successes : int
-        Runs, and runs that passed the post-selection asked for.
-    counts : ndarray of int64, shape (n,), or None
-        How often each entry of the answer was found among the successes. None where `hhl` does not post-select
-        the clock: the state is then mixed, and its law is not computed.
-    probability, probability_stderr : float
-        Share of successes p, and its standard error sqrt(p (1 - p)/shots).
-    norm, norm_stderr : float
-        |b| sqrt(p)/C, the estimate of |x|, and its standard error |b| sqrt((1 - p)/shots)/(2 C), to first
-        order.
-    """
-
-    n_shots: int
-    n_successes: int
-    counts: IntArray | None
-    probability: float
-    probability_stderr: float
-    norm: float
-    norm_stderr: float
-
-
-@dataclass(frozen=True, slots=True)
 class HHLResult:
-    """Exact output of an HHL circuit, and its costs.
+    """Exact output of a simulated quantum linear-system solver, and its costs.
+
+    The words are those of HHL; `qsvt` has no clock and says what each field means there.
 
     Attributes
     ----------
@@ -92,7 +69,8 @@ class HHLResult:
     filter_curve : FilterCurve
         The filter applied to each eigenvalue or singular value.
     n_queries : int
-        Uses of exp(i A t0), or of the walk operator, in one run of the circuit, 2 (2^t - 1).
+        Uses of exp(i A t0), or of the walk operator, in one run of the circuit, 2 (2^t - 1); for `qsvt` of the
+        block encoding of A.
     n_qubits : int
         System, clock and ancilla qubits, and for the walk one flag of the block encoding. Work space of the
         evolution, of a block encoding and of a memory is not counted.
@@ -131,42 +109,110 @@ class HHLResult:
     simulation_seconds: float
     shots: ShotEstimate | None = None
 
+    def sample(self, n_samples: int, *, amplified: bool = True, rng: RNGLike = None) -> ReadOut:
+        """Return indices drawn with probability |state_i|^2, and their frequencies.
 
-def amplification(probability: float) -> tuple[int, float]:
-    """Return the rounds of amplitude amplification and the expected circuit runs for one success."""
-    theta = float(np.arcsin(np.sqrt(min(1.0, probability))))
-    rounds = int(np.pi / (4.0 * theta))
-    turns = 2 * rounds + 1
-    amplified = turns / float(np.sin(turns * theta)) ** 2
-    plain = 1.0 / probability
-    return (rounds, amplified) if rounds and amplified < plain else (0, plain)
+        Parameters
+        ----------
+        n_samples : int
+            Successful runs N, each measured in the computational basis.
+        amplified : bool
+            Whether the runs use `amplification_rounds` rounds where these pay.
+        rng : int, Generator or None
+            Source of randomness.
 
+        Returns
+        -------
+        ReadOut
+            `samples` are the indices, shape (N,); `estimate` their frequencies, shape (n,); `standard_error` that of
+            each frequency f, sqrt(f (1 - f)/N) with half a count added to f.
 
-def count_shots(
-    generator: np.random.Generator,
-    n_shots: int,
-    probability: float,
-    unit: float,
-    state: npt.NDArray[Any] | None,
-) -> ShotEstimate:
-    """Draw runs that succeed with a probability, and an index of the state for each success; `unit` is |b|/C."""
-    n_successes = int(generator.binomial(n_shots, min(1.0, probability)))
-    counts = None
-    if state is not None:
-        law = state.real**2 + state.imag**2
-        counts = generator.multinomial(n_successes, law / law.sum())
-    return estimate_shots(n_shots, n_successes, unit, counts)
+        Notes
+        -----
+        This and the other measurements post-select the ancilla and, for HHL, the clock, so that the success probability
+        is `success_probability`. The runs for N copies are drawn: N successes take N + NegBin(N, p) attempts, where p
+        is the success probability of an attempt; with m rounds of amplification an attempt is 2m + 1 runs of the
+        circuit or its inverse and succeeds with probability sin^2((2m+1) arcsin sqrt p). The mean of `n_runs` is then N
+        times the expected runs for one success. Preparations of b are not counted. Outcomes of `hhl_gates` outside the
+        answer count as failures; a result with noise is refused, since its state is mixed.
+        """
+        return _read_out.sample(self, n_samples, rng, amplified=amplified)
 
+    def tomography(
+        self, n_copies: int, *, signs: Signs = "oracle", amplified: bool = True, rng: RNGLike = None
+    ) -> ReadOut:
+        """Return the whole state vector, from square roots of frequencies and their signs.
 
-def estimate_shots(n_shots: int, n_successes: int, unit: float, counts: IntArray | None) -> ShotEstimate:
-    """Return what drawn runs tell."""
-    found = n_successes / n_shots
-    return ShotEstimate(
-        n_shots=n_shots,
-        n_successes=n_successes,
-        counts=counts,
-        probability=found,
-        probability_stderr=float(np.sqrt(found * (1.0 - found) / n_shots)),
-        norm=unit * float(np.sqrt(found)),
-        norm_stderr=0.5 * unit * float(np.sqrt((1.0 - found) / n_shots)),
-    )
+        Parameters
+        ----------
+        n_copies : int
+            Successful runs N of each stage.
+        signs : {"oracle", "kp"}
+            "oracle" takes signs or phases from the simulation, which no quantum computer can do: its error is that of
+            the sizes alone. "kp" finds them as Kerenidis and Prakash do [1]_, with N more copies, in superposition with
+            the sizes found; for complex states with 2N more.
+        amplified, rng
+            As in `sample`.
+
+        Returns
+        -------
+        ReadOut
+            `estimate` is the unit vector; `standard_error` the root mean square of its l2 error by the law for large N,
+            sqrt((n - 1)/(4N)), to which wrong signs come on top. `details` has `proven_bound`, sqrt(36 n ln n/N), and
+            `realised_error`, which only a simulation knows.
+
+        Notes
+        -----
+        The law (n - 1)/(4N) is that of entries with N |state_i|^2 >> 1; entries of zero add nothing to the error, those
+        with about one expected count up to twice as much. The superposition needs a controlled run whose other branch
+        is post-selected with the same probability, so that its success probability is again that of the circuit.
+
+        References
+        ----------
+        .. [1] I. Kerenidis and A. Prakash, "A quantum interior point method for LPs and SDPs", ACM Trans. Quantum
+           Comput. 1, 5 (2020), arXiv:1808.09266.
+
+        Differs from [1]_: complex states, by a second interference with a phase gate; there the sizes themselves are
+        loaded for the superposition, here that costs nothing.
+        """
+        return _read_out.tomography(self, n_copies, rng, signs=signs, amplified=amplified)
+
+    def expectation(self, M: npt.ArrayLike, n_shots: int, *, amplified: bool = True, rng: RNGLike = None) -> ReadOut:
+        """Return the estimate of <state|M|state> from measurements in the eigenbasis of M.
+
+        Parameters
+        ----------
+        M : array_like, shape (n, n) or (n,)
+            Hermitian observable, or the diagonal of one.
+        n_shots : int
+            Successful runs N >= 2, one measured eigenvalue each.
+        amplified, rng
+            As in `sample`.
+
+        Returns
+        -------
+        ReadOut
+            `estimate` is the mean of the measured eigenvalues, for the unit state (times `norm`^2 for the solution);
+            `standard_error` their standard deviation over sqrt N. The basis change is taken as free.
+        """
+        return _read_out.expectation(self, M, n_shots, rng, amplified=amplified)
+
+    def inner_product(self, a: npt.ArrayLike, n_shots: int, *, amplified: bool = True, rng: RNGLike = None) -> ReadOut:
+        """Return the estimate of <a, state> by the Hadamard test.
+
+        Parameters
+        ----------
+        a : array_like, shape (n,)
+            Vector, of any length, whose unit state is taken as prepared free of cost.
+        n_shots : int
+            Successful runs N; as many again for the imaginary part where `a` or the state is complex.
+        amplified, rng
+            As in `sample`.
+
+        Returns
+        -------
+        ReadOut
+            `estimate` is |a| times the mean of N outcomes of +1 and -1, for the unit state (times `norm` for the
+            solution, a prediction); `standard_error` about |a| sqrt((1 - mu^2)/N), mu the estimate over |a|.
+        """
+        return _read_out.inner_product(self, a, n_shots, rng, amplified=amplified)
