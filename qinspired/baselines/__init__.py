@@ -6,22 +6,29 @@ from qinspired.baselines._least_squares import exact_least_squares, lsmr, lsqr, 
 from qinspired.baselines._results import LeastSquaresResult, SVDResult
 from qinspired.baselines._svd import exact_svd, fbpca, randomized_svd, svds, truncated_svd
 from qinspired.baselines.quantum import (
+    CostLine,
     FilterCurve,
     HHLResult,
+    QuantumCosts,
     ReadOut,
+    ReadOutLine,
     ShotEstimate,
     hhl,
     hhl_gates,
     min_clock_qubits,
     min_degree,
     qsvt,
+    quantum_costs,
 )
 
 __all__ = [
+    "CostLine",
     "FilterCurve",
     "HHLResult",
     "LeastSquaresResult",
+    "QuantumCosts",
     "ReadOut",
+    "ReadOutLine",
     "SVDResult",
     "ShotEstimate",
     "exact_least_squares",
@@ -35,6 +42,7 @@ __all__ = [
     "min_degree",
     "normal_equations",
     "qsvt",
+    "quantum_costs",
     "randomized_svd",
     "ridge",
     "svds",

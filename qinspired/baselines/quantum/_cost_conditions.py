@@ -1,0 +1,285 @@
+"""What the costs depend on: the size of the data and a few numbers of the spectrum, read from any of several inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, isfinite, sqrt
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from qinspired._validation import check_count, check_fraction, check_matrix, check_positive, check_rank, check_vector
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from qinspired._typing import Float64Array
+
+__all__ = ["Problem", "read_problem"]
+
+# A matrix is diagonalised up to this many entries (160 MB) and m n min(m, n) operations.
+_LARGEST_ENTRIES, _LARGEST_WORK = 20_000_000, 1e11
+_GIVE_LESS = "Give a truncated SVD (U, s, Vt), or the conditions: shape, frobenius_norm, sigma_max, sigma_min."
+
+# Rounding in numbers that a caller computed in another order.
+_SLACK = 1e-9
+
+_NAMES = {
+    "shape": ("shape",),
+    "frobenius_norm": ("frobenius_norm", "frobenius"),
+    "sigma_max": ("sigma_max", "spectral_norm", "norm"),
+    "sigma_min": ("sigma_min",),
+    "rank": ("rank",),
+    "n_stored": ("n_stored", "nnz"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A linear system as far as its costs go.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Shape (m, n).
+    frobenius_norm, sigma_max, sigma_min : float
+        |A|_F of the whole data, the largest singular value and the smallest that is inverted.
+    rank : int or None
+        Number of singular values >= sigma_min, where known.
+    n_stored : int
+        Words of A that are loaded.
+    n_stored_b : int
+        Words of b that are loaded.
+    values, coefficients : ndarray, shape (r,), or None
+        Singular values kept, and |<u_i, b>|/|b|, where b is known.
+    outside : float
+        Squared length of the part of b/|b| outside the span of the kept left vectors.
+    source : str
+        Where the spectrum is from.
+    """
+
+    shape: tuple[int, int]
+    frobenius_norm: float
+    sigma_max: float
+    sigma_min: float
+    rank: int | None
+    n_stored: int
+    n_stored_b: int
+    values: Float64Array | None
+    coefficients: Float64Array | None
+    outside: float
+    source: str
+
+    @property
+    def kappa(self) -> float:
+        """sigma_max/sigma_min."""
+        return self.sigma_max / self.sigma_min
+
+    @property
+    def kappa_encoding(self) -> float:
+        """|A|_F/sigma_min."""
+        return self.frobenius_norm / self.sigma_min
+
+
+def read_problem(A: Any, b: Any, *, cutoff: float | None, density: float | None) -> Problem:
+    """Return the problem that a matrix, a tuple (U, s, Vt) or conditions stand for."""
+    floor = 0.0 if cutoff is None else check_positive(cutoff, "cutoff")
+    share = None if density is None else check_fraction(density, "density", closed_high=True)
+    if isinstance(A, tuple) and len(A) == 3 and np.ndim(A[0]) == 2:
+        return _from_factors(A, b, floor, share)
+    if isinstance(A, Mapping) or (hasattr(A, "shape") and any(hasattr(A, k) for k in _NAMES["frobenius_norm"])):
+        if cutoff is not None:
+            raise ValueError(f"`cutoff` must not be given with conditions: `sigma_min` says it; got {cutoff}.")
+        return _from_conditions(A, b, share)
+    return _from_matrix(A, b, floor, share)
+
+
+def _checked(values: Any, check: Any) -> npt.NDArray[Any]:
+    """Check a real array, or both parts of a complex one."""
+    array: Any = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if array.dtype.kind != "c" or isinstance(array, np.ma.MaskedArray):
+        return np.asarray(check(array), dtype=np.float64)
+    return np.asarray(check(array.real) + 1j * check(array.imag), dtype=np.complex128)
+
+
+def _checked_b(b: Any, n_rows: int) -> npt.NDArray[Any] | None:
+    if b is None:
+        return None
+    vector = _checked(b, lambda part: check_vector(part, n_rows, "b"))
+    if not vector.any():
+        raise ValueError("`b` must not be zero: there is no state to prepare.")
+    # Squares of entries beyond 1e154 would overflow.
+    scaled = vector / np.abs(vector).max()
+    return np.asarray(scaled / np.linalg.norm(scaled))
+
+
+def _from_matrix(A: Any, b: Any, floor: float, share: float | None) -> Problem:
+    if sp.issparse(A):
+        sparse: Any = A
+        _refuse_large(sparse.shape)
+        parts = (sparse.real, sparse.imag) if sparse.dtype.kind == "c" else (sparse,)
+        real: Any = [check_matrix(part, "A") for part in parts]
+        whole: Any = real[0] if len(real) == 1 else real[0] + 1j * real[1]
+        stored = int(np.count_nonzero(whole.data))
+        dense = np.asarray(whole.toarray())
+    else:
+        size = np.shape(A)
+        if len(size) == 2:
+            _refuse_large(size)
+        dense = _checked(A, lambda part: check_matrix(part, "A"))
+        stored = int(np.count_nonzero(dense))
+    if not stored:
+        raise ValueError("`A` must not be the zero matrix: nothing can be inverted.")
+    shape = (int(dense.shape[0]), int(dense.shape[1]))
+    rhs = _checked_b(b, shape[0])
+    coefficients = None
+    if rhs is None:
+        values = scipy.linalg.svdvals(dense)
+    else:
+        left, values, _ = scipy.linalg.svd(dense, full_matrices=False)
+        coefficients = np.abs(left.conj().T @ rhs)
+    words = stored if share is None else max(1, ceil(share * shape[0] * shape[1]))
+    return _with_spectrum(shape, values, coefficients, rhs, floor, words, "all singular values of A")
+
+
+def _refuse_large(shape: tuple[int, ...]) -> None:
+    m, n = int(shape[0]), int(shape[1])
+    if m * n > _LARGEST_ENTRIES or float(m) * n * min(m, n) > _LARGEST_WORK:
+        raise ValueError(
+            f"`A` must have at most {_LARGEST_ENTRIES} entries and m n min(m, n) at most {_LARGEST_WORK:.0e} for its "
+            f"singular values to be computed; got shape {(m, n)}. {_GIVE_LESS}"
+        )
+
+
+def _from_factors(A: tuple[Any, Any, Any], b: Any, floor: float, share: float | None) -> Problem:
+    U, Vt = (_checked(part, lambda x, k=k: check_matrix(x, k)) for part, k in ((A[0], "U"), (A[2], "Vt")))
+    rank = U.shape[1]
+    if Vt.shape[0] != rank or np.shape(A[1]) != (rank,):
+        raise ValueError(
+            f"`A` = (U, s, Vt) must have shapes (m, r), (r,) and (r, n); got {U.shape}, {np.shape(A[1])}, {Vt.shape}. "
+            "Drop the surplus vectors (`full_matrices=False`)."
+        )
+    values = check_vector(A[1], rank, "s", matrix="Vt")
+    if values.min() < 0.0 or values.max() == 0.0:
+        raise ValueError(f"`s` must hold singular values >= 0, not all 0; got {values.min()} to {values.max()}.")
+    for name, gram in (("U", U.conj().T @ U), ("Vt", Vt @ Vt.conj().T)):
+        deviation = float(np.abs(gram - np.eye(rank)).max())
+        if deviation > 1e-6:
+            raise ValueError(f"`{name}` of `A` = (U, s, Vt) must be orthonormal; it deviates by {deviation:.1e}.")
+    shape = (U.shape[0], Vt.shape[1])
+    rhs = _checked_b(b, shape[0])
+    coefficients = None if rhs is None else np.abs(U.conj().T @ rhs)
+    words = max(1, ceil((1.0 if share is None else share) * shape[0] * shape[1]))
+    return _with_spectrum(shape, values, coefficients, rhs, floor, words, "the given singular values")
+
+
+def _with_spectrum(
+    shape: tuple[int, int],
+    values: Float64Array,
+    coefficients: Float64Array | None,
+    rhs: npt.NDArray[Any] | None,
+    floor: float,
+    n_stored: int,
+    source: str,
+) -> Problem:
+    largest = float(values.max())
+    if floor > largest:
+        raise ValueError(f"`cutoff` must be at most the largest singular value, {largest:.6g}; got {floor}.")
+    kept = values > max(shape) * np.finfo(np.float64).eps * largest
+    kept &= values >= floor
+    if coefficients is not None:
+        coefficients = coefficients[kept]
+        if float(np.linalg.norm(coefficients)) <= 1e-12:
+            raise ValueError(
+                "`b` must have a part in the span of the kept left singular vectors of `A`; it has none, so that the "
+                "success probability of every solver is 0. Lower `cutoff` or give another `b`."
+            )
+    inside = values[kept]
+    if floor > 0.0:
+        source += f", those below {floor:.6g} taken as removed beforehand at no cost"
+    return Problem(
+        shape=shape,
+        frobenius_norm=largest * float(np.linalg.norm(values / largest)),
+        sigma_max=largest,
+        sigma_min=float(inside.min()),
+        rank=len(inside),
+        n_stored=n_stored,
+        n_stored_b=shape[0] if rhs is None else int(np.count_nonzero(rhs)),
+        values=None if coefficients is None else inside,
+        coefficients=coefficients,
+        outside=0.0 if coefficients is None else max(0.0, 1.0 - float(coefficients @ coefficients)),
+        source=source,
+    )
+
+
+def _field(given: Any, name: str) -> Any:
+    for key in _NAMES[name]:
+        value = given.get(key) if isinstance(given, Mapping) else getattr(given, key, None)
+        if value is not None:
+            return getattr(value, "value", value)
+    return None
+
+
+def _number(given: Any, name: str) -> float:
+    value = _field(given, name)
+    if value is None:
+        raise ValueError(
+            f"`A`, if conditions, must have `{name}`; got none. Needed are shape, frobenius_norm, sigma_max and "
+            "sigma_min."
+        )
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"`{name}` must be a finite number > 0; got {value!r} of type {type(value).__name__}.")
+    if not 0.0 < float(value) < float("inf"):
+        raise ValueError(f"`{name}` must be a finite number > 0; got {value}.")
+    return float(value)
+
+
+def _from_conditions(given: Any, b: Any, share: float | None) -> Problem:
+    if isinstance(given, Mapping):
+        known = {key for keys in _NAMES.values() for key in keys}
+        unknown = sorted(str(key) for key in given if key not in known)
+        if unknown:
+            raise ValueError(f"`A`, if conditions, must have the keys {sorted(known)} only; got {unknown}.")
+    shape = _field(given, "shape")
+    if shape is None or len(tuple(shape)) != 2:
+        raise ValueError(f"`shape` of the conditions must be (m, n); got {shape!r}.")
+    m, n = (check_count(size, "shape", low=1) for size in shape)
+    frobenius, high, low = (_number(given, name) for name in ("frobenius_norm", "sigma_max", "sigma_min"))
+    rank = _field(given, "rank")
+    k = None if rank is None else check_rank(rank, (m, n))
+    if low > high * (1.0 + _SLACK):
+        raise ValueError(f"`sigma_min` must be at most `sigma_max`, {high}; got {low}.")
+    least = sqrt(high**2 + ((k or (1 if low >= high else 2)) - 1) * low**2)
+    most = sqrt(min(m, n)) * high
+    if not (least * (1.0 - _SLACK) <= frobenius <= most * (1.0 + _SLACK)) or not isfinite(frobenius):
+        raise ValueError(
+            f"`frobenius_norm` must be in [{least:.6g}, {most:.6g}] for `sigma_max` = {high:.6g}, `sigma_min` = "
+            f"{low:.6g}, rank {k} and shape {(m, n)}; got {frobenius}."
+        )
+    stored = _field(given, "n_stored")
+    if stored is not None and share is not None:
+        raise ValueError("`density` must not be given with conditions that have `n_stored`; drop one of them.")
+    if stored is not None:
+        words = check_count(stored, "n_stored", low=1)
+        if words > m * n:
+            raise ValueError(f"`n_stored` must be at most m n = {m * n}; got {words}.")
+    else:
+        words = max(1, ceil((1.0 if share is None else share) * m * n))
+    rhs = _checked_b(b, m)
+    return Problem(
+        shape=(m, n),
+        frobenius_norm=max(frobenius, high),
+        sigma_max=high,
+        sigma_min=min(low, high),
+        rank=k,
+        n_stored=words,
+        n_stored_b=m if rhs is None else int(np.count_nonzero(rhs)),
+        values=None,
+        coefficients=None,
+        outside=0.0,
+        source="the given conditions",
+    )
