@@ -6,6 +6,7 @@ from qinspired.baselines.quantum._cost_result import CostLine, QuantumCosts, Rea
 from qinspired.baselines.quantum._costs import quantum_costs
 from qinspired.baselines.quantum._hhl import hhl
 from qinspired.baselines.quantum._hhl_gates import hhl_gates
+from qinspired.baselines.quantum._kernels import quantum_kernel
 from qinspired.baselines.quantum._qsvt import min_degree, qsvt
 from qinspired.baselines.quantum._read_out import ReadOut
 from qinspired.baselines.quantum._result import FilterCurve, HHLResult
@@ -26,4 +27,5 @@ __all__ = [
     "min_degree",
     "qsvt",
     "quantum_costs",
+    "quantum_kernel",
 ]

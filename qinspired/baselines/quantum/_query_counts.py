@@ -56,8 +56,8 @@ def reflection_queries(kappa: float, tolerance: float, *, norm_known: bool) -> f
 def adiabatic_queries(kappa: float, tolerance: float, *, constant: Literal["proven", "empirical"]) -> float:
     """Return the walk steps of the discrete adiabatic solver and of the filter after it, kappa ln(2/tolerance).
 
-    The proven constant is 2305; the empirical one, 1.84, was seen on random matrices (arXiv:2312.07690) and is no bound.
-    A step of the walk is one query.
+    The proven constant is 2305; the empirical one, 1.84, is from random matrices (arXiv:2312.07690) and is no bound. A
+    step of the walk is one query.
     """
     return ADIABATIC_STEPS[constant] * kappa + kappa * log(2.0 / tolerance)
 
