@@ -17,3 +17,8 @@ def first(n):
 
 def random_orthogonal(rng, n):
     return np.linalg.qr(rng.standard_normal((n, n)))[0]
+
+
+def sine(T):
+    """The sine window of T clock states."""
+    return np.sqrt(2 / T) * np.sin(PI * (np.arange(T) + 0.5) / T)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 from baselines.gate_level import dilation, gate_level_hhl, naive_exponential_product, naive_rotation, walk
-from baselines.systems import PI, first, toeplitz
+from baselines.systems import PI, first, sine, toeplitz
 
 from qinspired.baselines import hhl
 
@@ -43,7 +43,7 @@ def test_hermitian_system_equals_the_gates(below, window, signs):
     result = hhl(A, b, n_clock_qubits=5, below=below, window=window, C=0.5)
     assert result.parameters["signed"] == (signs == "both")
     T = 32
-    w = np.sqrt(2 / T) * np.sin(PI * (np.arange(T) + 0.5) / T) if window == "sine" else None
+    w = sine(T) if window == "sine" else None
     r = naive_rotation(5, result.parameters["evolution_time"], 0.5, signed=signs == "both", below=below)
     gates = gate_level_hhl(A, b, t=5, t0=result.parameters["evolution_time"], rotation=r, window=w)
     assert_equals_gates(result, gates, block=np.arange(4), x_exact=np.linalg.pinv(A) @ b)
@@ -57,7 +57,7 @@ def test_rectangular_or_asymmetric_system_equals_the_gates_of_its_dilation(windo
     b = rng.standard_normal(shape[0]) + 1j * rng.standard_normal(shape[0])
     result = hhl(A, b, n_clock_qubits=6, window=window)
     T = 64
-    w = np.sqrt(2 / T) * np.sin(PI * (np.arange(T) + 0.5) / T) if window == "sine" else None
+    w = sine(T) if window == "sine" else None
     r = naive_rotation(6, result.parameters["evolution_time"], result.parameters["C"], signed=True)
     padded = np.concatenate((b, np.zeros(shape[1])))
     gates = gate_level_hhl(dilation(A), padded, t=6, t0=result.parameters["evolution_time"], rotation=r, window=w)
@@ -70,7 +70,7 @@ def test_threshold_projection_in_the_singular_basis_equals_the_gates(window):
     A, b, s = rng.standard_normal((5, 3)), rng.standard_normal(5), 1.1
     result = hhl(A, b, n_clock_qubits=6, window=window, filter="threshold", threshold=s)
     T = 64
-    w = np.sqrt(2 / T) * np.sin(PI * (np.arange(T) + 0.5) / T) if window == "sine" else None
+    w = sine(T) if window == "sine" else None
     k = np.arange(T)
     values = 2 * PI * np.where(k >= T // 2, k - T, k) / (T * result.parameters["evolution_time"])
     r = (np.abs(values) >= s).astype(float)
@@ -89,10 +89,6 @@ def test_oracle_tells_a_wrong_constant_apart():
     r = naive_rotation(4, result.parameters["evolution_time"], 0.9 * result.parameters["C"], signed=False)
     p10 = gate_level_hhl(A, b, t=4, t0=result.parameters["evolution_time"], rotation=r)[1]
     assert abs(p10 - result.success_probability) > 1e-3
-
-
-def sine(T):
-    return np.sqrt(2 / T) * np.sin(PI * (np.arange(T) + 0.5) / T)
 
 
 def walk_rotation(t, alpha, C):

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from baselines.foreign_circuits import pennylane_hhl, qiskit_hhl, window_unitary
 from baselines.gate_level import dilation, gate_level_hhl, naive_exponential_product, naive_rotation
 from baselines.gate_list import gates_of, noisy_density
-from baselines.systems import first, toeplitz
+from baselines.systems import first, sine, toeplitz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import P_LOWEST, chi_square_p
@@ -26,10 +26,6 @@ def complex_normal(rng, shape):
 def hermitian(rng, n, *, is_complex=False):
     X = complex_normal(rng, (n, n)) if is_complex else rng.standard_normal((n, n))
     return X + X.conj().T
-
-
-def sine(T):
-    return np.sqrt(2 / T) * np.sin(np.pi * (np.arange(T) + 0.5) / T)
 
 
 def assert_same(gates, engine, *, atol=1e-10):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from qinspired._validation import check_count, check_positive
+from qinspired.baselines.quantum._choices import check_choice, choose_alpha, extreme_magnitudes
 from qinspired.baselines.quantum._filters import Below, Filter, rotation_table
 from qinspired.baselines.quantum._phase_estimation import Window
 
@@ -129,7 +130,13 @@ def resolve_clock(
     rotation_bits: Any = None,
 ) -> Clock:
     """Return the clock for a problem, with every "auto" replaced; the parameters are those of `hhl`."""
-    _check_choices(below=below, window=window, phase_map=phase_map, signed=signed)
+    for name, value, allowed in (
+        ("below", below, get_args(Below)),
+        ("window", window, get_args(Window)),
+        ("phase_map", phase_map, get_args(PhaseMap)),
+        ("signed", signed, (True, False, "auto")),
+    ):
+        check_choice(value, name, allowed)
     largest, smallest = extreme_magnitudes(problem)
     bits = None if rotation_bits is None else check_count(rotation_bits, "rotation_bits", low=1)
     if bits is not None and bits > 50:
@@ -145,7 +152,7 @@ def resolve_clock(
             )
         if signed is False:
             raise ValueError("`signed` must be True or 'auto' for phase_map 'walk', whose register has both signs.")
-        is_signed, norm = True, _choose_alpha(alpha, problem, largest)
+        is_signed, norm = True, choose_alpha(alpha, problem)
         t = _choose_qubits(n_clock_qubits, norm / smallest, signed=True)
         values = _walk_values(1 << t, norm)
     else:
@@ -177,24 +184,6 @@ def resolve_clock(
         rotation_bits=bits,
         rotation=rotation,
     )
-
-
-def extreme_magnitudes(problem: SpectralProblem) -> tuple[float, float]:
-    """Return the largest and the smallest non-zero |eigenvalue|."""
-    magnitudes = np.abs(problem.values[problem.values != 0.0])
-    return float(magnitudes.max()), float(magnitudes.min())
-
-
-def _check_choices(*, below: Any, window: Any, phase_map: Any, signed: Any) -> None:
-    for name, value, allowed in (
-        ("below", below, get_args(Below)),
-        ("window", window, get_args(Window)),
-        ("phase_map", phase_map, get_args(PhaseMap)),
-        ("signed", signed, (True, False, "auto")),
-    ):
-        if not any(value is choice or (isinstance(choice, str) and value == choice) for choice in allowed):
-            choices = ", ".join(repr(choice) for choice in allowed)
-            raise ValueError(f"`{name}` must be one of {choices}; got {value!r}.")
 
 
 def _choose_sign(problem: SpectralProblem, signed: bool | Literal["auto"]) -> bool:
@@ -242,19 +231,6 @@ def _choose_time(
     if guard != "auto":
         raise ValueError("`guard` must be 'auto' when `evolution_time` is given, as it has no effect then.")
     return check_positive(evolution_time, "evolution_time"), None
-
-
-def _choose_alpha(alpha: Any, problem: SpectralProblem, largest: float) -> float:
-    if isinstance(alpha, str):
-        if alpha not in ("frobenius", "norm"):
-            raise ValueError(f"`alpha` must be a number > 0, 'frobenius' or 'norm'; got {alpha!r}.")
-        return largest if alpha == "norm" else largest * float(np.linalg.norm(problem.values / largest))
-    found = check_positive(alpha, "alpha")
-    if found < largest * (1.0 - _ROUNDING):
-        raise ValueError(
-            f"`alpha` must be at least |A| = {largest:.6g}, as A/alpha has no block encoding otherwise; got {found}."
-        )
-    return found
 
 
 def _choose_constant(C: Any, values: Float64Array, smallest: float, wanted: Filter) -> float:

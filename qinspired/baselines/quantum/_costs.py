@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from qinspired._validation import check_count, check_fraction, check_positive
+from qinspired.baselines.quantum._choices import check_choice
 from qinspired.baselines.quantum._cost_conditions import read_problem
 from qinspired.baselines.quantum._cost_formulas import (
     Lookup,
@@ -163,7 +164,7 @@ def quantum_costs(
         ("count", count, get_args(Count)),
         ("physical", physical, (False, True, *get_args(Hardware))),
     ):
-        _check_choice(name, value, allowed)
+        check_choice(value, name, allowed)
     if count == "loads" and loading == "qram":
         raise ValueError("`count` must be 'all' with `loading`='qram', whose lookups are free; got 'loads'.")
     clocks, chosen = _read_clock(clock)
@@ -194,11 +195,6 @@ def quantum_costs(
         loads_per_query=loads,
         assumptions=_assumptions(problem, loading, count, b is not None),
     )
-
-
-def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed):
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
 
 
 def _read_clock(clock: Any) -> tuple[Mapping[str, float], str]:

@@ -11,6 +11,7 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._validation import check_count
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
+from qinspired.baselines.quantum._choices import check_choice, warn_of_failure
 from qinspired.baselines.quantum._clock import find_flaws, resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._phase_estimation import mixed_overlap, respond
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from qinspired.baselines.quantum._phase_estimation import Window
 
 __all__ = ["hhl"]
-
-_LOW_PROBABILITY = 1e-6
 
 
 def hhl(
@@ -176,8 +175,7 @@ def hhl(
     True
     """
     wanted = resolve_filter(filter, ridge, threshold)
-    if postselect_clock is not True and postselect_clock is not False:
-        raise ValueError(f"`postselect_clock` must be one of True, False; got {postselect_clock!r}.")
+    check_choice(postselect_clock, "postselect_clock", (True, False))
     n_shots = None if shots is None else check_count(shots, "shots", low=1)
     generator = as_generator(rng)
     parts, rhs = check_problem(A, b)
@@ -238,9 +236,7 @@ def hhl(
     unit = problem.b_norm / clock.C
     norm = unit * float(np.sqrt(probability))
     rounds, runs = amplification(probability)
-    flaws = find_flaws(clock, problem)
-    if probability < _LOW_PROBABILITY:
-        flaws.append(f"the success probability {probability:.1e} is very low.")
+    flaws = find_flaws(clock, problem) + warn_of_failure(probability)
     return HHLResult(
         state=state,
         x=norm * state,

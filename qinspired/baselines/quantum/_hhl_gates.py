@@ -11,6 +11,7 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_nonnegative
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
+from qinspired.baselines.quantum._choices import check_choice, warn_of_failure
 from qinspired.baselines.quantum._circuit import evolution, read_register, run_circuit
 from qinspired.baselines.quantum._clock import find_flaws, resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
@@ -36,7 +37,6 @@ _BYTES = 16
 _VISIBLE = 1e-6
 # Outside the answer's block there is rounding only, unless product formulas or noise put something there.
 _LEAK = 1e-10
-_LOW_PROBABILITY = 1e-6
 
 
 def hhl_gates(
@@ -161,8 +161,7 @@ def hhl_gates(
     True
     """
     wanted = resolve_filter(filter, ridge, threshold)
-    if postselect_clock is not True and postselect_clock is not False:
-        raise ValueError(f"`postselect_clock` must be one of True, False; got {postselect_clock!r}.")
+    check_choice(postselect_clock, "postselect_clock", (True, False))
     trotter = check_trotter(trotter)
     depolarising = check_nonnegative(depolarising, "depolarising")
     if depolarising > 1.0:
@@ -238,9 +237,7 @@ def hhl_gates(
         found = vectors.conj().T @ output.vector[answers] * np.sqrt(output.p10)
         applied[visible] = (found[visible] / problem.coefficients[visible]).real / clock.C
     leakage = 1.0 - float(output.inside[answers].sum())
-    flaws = find_flaws(clock, problem)
-    if probability < _LOW_PROBABILITY:
-        flaws.append(f"the success probability {probability:.1e} is very low.")
+    flaws = find_flaws(clock, problem) + warn_of_failure(probability)
     if leakage > _LEAK:
         flaws.append(f"{leakage:.2%} of the successful outcomes lie outside the entries of the answer.")
     counts, estimate = None, None

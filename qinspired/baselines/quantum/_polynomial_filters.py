@@ -10,6 +10,7 @@ import numpy as np
 
 from qinspired._validation import check_count
 from qinspired.baselines.quantum import _polynomials
+from qinspired.baselines.quantum._choices import warn_of_failure
 from qinspired.baselines.quantum._query_counts import childs_kothari_somma_terms, optimal_terms
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ __all__ = ["Output", "PolynomialName", "check_degree", "find_flaws", "reflect", 
 
 PolynomialName: TypeAlias = Literal["optimal", "cks", "reflection"]
 _MAX_DEGREE = 10_000_000
-_LOW_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,7 @@ def find_flaws(
             f"degree {output.degree} keeps the error only below {output.error_bound:.3g}; the tolerance {tol:.3g} "
             f"needs degree {output.needed}."
         )
-    if probability < _LOW_PROBABILITY:
-        flaws.append(f"the success probability {probability:.1e} is very low.")
-    return tuple(flaws)
+    return (*flaws, *warn_of_failure(probability))
 
 
 def check_degree(degree: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_fraction, check_positive
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
+from qinspired.baselines.quantum._choices import check_choice, choose_alpha, extreme_magnitudes
 from qinspired.baselines.quantum._polynomial_filters import (
     Output,
     PolynomialName,
@@ -151,8 +152,8 @@ def qsvt(
     103
     """
     tol = check_fraction(tolerance, "tolerance")
-    _check_choice(polynomial, "polynomial", PolynomialName)
-    _check_choice(filter, "filter", Literal["inverse", "ridge"])
+    check_choice(polynomial, "polynomial", get_args(PolynomialName))
+    check_choice(filter, "filter", ("inverse", "ridge"))
     penalty = _check_ridge(ridge, filter, polynomial)
     if solution_norm != "exact" and polynomial != "reflection":
         raise ValueError(
@@ -163,8 +164,8 @@ def qsvt(
     parts, rhs = check_problem(A, b)
     started = time.perf_counter()
     problem = diagonalise(parts, rhs)
-    largest, smallest = _extremes(problem)
-    scale = _choose_alpha(alpha, problem, largest)
+    largest, smallest = extreme_magnitudes(problem)
+    scale = choose_alpha(alpha, problem)
     kappa_block = scale / smallest
     kappa_used = kappa_block if kappa == "auto" else _check_kappa(kappa)
     scaled, width_sq = problem.values / scale, penalty / scale / scale
@@ -282,8 +283,8 @@ def min_degree(
     """
     tol = check_fraction(tolerance, "tolerance")
     problem = diagonalise(*check_problem(A, b))
-    largest, smallest = _extremes(problem)
-    scale = _choose_alpha(alpha, problem, largest)
+    _, smallest = extreme_magnitudes(problem)
+    scale = choose_alpha(alpha, problem)
     scaled = np.abs(problem.values[problem.values != 0.0]) / scale
     kappa = scale / smallest
     mass = np.abs(problem.coefficients[problem.values != 0.0] / scaled) ** 2
@@ -326,26 +327,6 @@ def _target(scaled: Float64Array, penalty: float) -> Float64Array:
     return target
 
 
-def _extremes(problem: SpectralProblem) -> tuple[float, float]:
-    sizes = np.abs(problem.values[problem.values != 0.0])
-    return float(sizes.max()), float(sizes.min())
-
-
-def _choose_alpha(alpha: Any, problem: SpectralProblem, largest: float) -> float:
-    if isinstance(alpha, str):
-        if alpha not in ("norm", "frobenius"):
-            raise ValueError(f"`alpha` must be a number > 0, 'norm' or 'frobenius'; got {alpha!r}.")
-        # Scaled, so that squares of 1e200 do not overflow.
-        return largest if alpha == "norm" else largest * float(np.linalg.norm(problem.values / largest))
-    value = check_positive(alpha, "alpha")
-    if value < largest * (1.0 - 1e-12):
-        raise ValueError(
-            f"`alpha` must be at least the largest |eigenvalue| or singular value, {largest:.6g}: A/alpha is a block "
-            f"of a unitary matrix; got {value}."
-        )
-    return max(value, largest)
-
-
 def _check_kappa(kappa: Any) -> float:
     value = check_positive(kappa, "kappa")
     if value < 1.0:
@@ -367,10 +348,3 @@ def _check_ridge(ridge: Any, kind: str, polynomial: str) -> float:
     if isinstance(ridge, bool) or ridge != 0.0:
         raise ValueError(f"`ridge` must be 0 unless `filter` is 'ridge'; got {ridge!r}.")
     return 0.0
-
-
-def _check_choice(value: Any, name: str, kind: Any) -> None:
-    allowed = get_args(kind)
-    if not isinstance(value, str) or value not in allowed:
-        choices = ", ".join(repr(choice) for choice in allowed)
-        raise ValueError(f"`{name}` must be one of {choices}; got {value!r}.")
