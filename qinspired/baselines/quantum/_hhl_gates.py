@@ -94,8 +94,8 @@ def hhl_gates(
     Returns
     -------
     HHLResult
-        As `hhl` returns it; the filter curve is read off the amplitudes, and is NaN along eigenvectors in which b has
-        no part and where there is noise. `parameters` also holds
+        As `hhl` returns it; the filter curve is read off the amplitudes along the eigenvectors of A, also with product
+        formulas, and is NaN where b has no part in one and where there is noise. `parameters` also holds
 
         - "leakage": share of the successful outcomes outside the entries of the answer (the other block of the
           dilation, the padding), which is rounding for exact evolution without noise. The probabilities, the
