@@ -158,6 +158,8 @@ def test_product_formula_equals_its_gates(order, steps, signed):
     result = hhl(A, b, n_clock_qubits=5, trotter=(order, steps))
     t0, C = result.parameters["evolution_time"], result.parameters["C"]
     assert result.parameters["signed"] == signed
+    exponentials = {1: 1, 2: 2, 4: 10}[order] * steps * result.parameters["n_pauli_terms"]
+    assert result.parameters["n_exponentials"] == result.n_queries * exponentials
     U = naive_exponential_product(A, t0, steps, order=order)
     r = naive_rotation(5, t0, C, signed=signed)
     gates = gate_level_hhl(U, b, t=5, rotation=r)
