@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -36,18 +36,26 @@ Splits = list[tuple["IntArray", "IntArray"]]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows with their targets, of shape (m, t), and their weights, and the way in which they are fitted."""
+    """Rows with their targets, of shape (m, t), and their weights, and the way in which they are fitted.
+
+    The targets are over 2^exponents, of shape (t,), so that their squares neither overflow nor underflow.
+    """
 
     X: Any
     targets: Float64Array
     weights: Float64Array | None
     fit_intercept: bool
     tol: float
+    exponents: IntArray
 
     def at(self, index: IntArray) -> Rows:
         """Return some of the rows."""
         weights = None if self.weights is None else self.weights[index]
-        return Rows(self.X[index], self.targets[index], weights, self.fit_intercept, self.tol)
+        return replace(self, X=self.X[index], targets=self.targets[index], weights=weights)
+
+    def unscaled_targets(self) -> Float64Array:
+        """Return the targets as they were given."""
+        return np.asarray(np.ldexp(self.targets, self.exponents))
 
     def moments(self) -> RidgeMoments:
         """Return their moments."""
@@ -146,9 +154,12 @@ def training_moments(rows: Rows, splits: Splits) -> Iterator[RidgeMoments]:
 
 def _scored(scorer: Callable[..., Any], alpha: float, fit: RidgeFit, held_out: Rows, single: bool) -> float:
     model = SampledRidge(float(alpha), fit_intercept=held_out.fit_intercept)
-    model._set(fit, held_out.X.dtype, single=single)
+    coef = np.ldexp(fit.coef, held_out.exponents[:, None])
+    unscaled = replace(fit, coef=coef, intercept=np.ldexp(fit.intercept, held_out.exponents))
+    model._set(unscaled, held_out.X.dtype, single=single)
     model.n_features_in_ = held_out.X.shape[1]
-    y = held_out.targets[:, 0] if single else held_out.targets
+    targets = held_out.unscaled_targets()
+    y = targets[:, 0] if single else targets
     options = {}
     if held_out.weights is not None and _takes_weights(scorer):
         options["sample_weight"] = held_out.weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,7 +170,8 @@ class SampledRidgeCV(RidgeModel):
             splits = [(np.asarray(a), np.asarray(b)) for a, b in check_cv(self.cv, y).split(X, y)]
             splits = [(_positions(train, X.shape[0]), _positions(test, X.shape[0])) for train, test in splits]
             targets: Float64Array = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-            rows = Rows(X, targets, weights, bool(self.fit_intercept), tol)
+            exponents: IntArray = np.frexp(np.abs(targets).max(axis=0))[1].astype(np.int64)
+            rows = Rows(X, np.ldexp(targets, -exponents), weights, bool(self.fit_intercept), tol, exponents)
             if weights is not None and not weights.all():
                 rows, splits = _of_positive_weight(rows, splits)
             for train, test in splits:
@@ -180,7 +182,7 @@ class SampledRidgeCV(RidgeModel):
                     )
             problem = IndexedRidge(
                 rows.X,
-                rows.targets,
+                rows.unscaled_targets(),
                 rows.weights,
                 alpha=float(alphas.max()),
                 fit_intercept=rows.fit_intercept,
@@ -243,7 +245,7 @@ class _Search:
         n_draws, limit = self.first, self.m if at_any_cost else self.m // 3
         limit = max(limit, self.first)
         norms = self.problem.matrix.row_norms() / self.problem.matrix.frobenius_norm
-        b = self.problem.problem.b[:, self.varied]
+        b = np.ldexp(self.problem.problem.b, -self.rows.exponents)[:, self.varied]
         law = ((b / np.linalg.norm(b, axis=0)) ** 2).mean(axis=1)
         chances = (norms**2 + law + 1.0 / self.m) / 3.0
         while True:
@@ -287,7 +289,7 @@ class _Search:
         weights = 1.0 / (len(drawn) * chances[drawn])
         if sample.weights is not None:
             weights = weights * sample.weights
-        return Rows(sample.X, sample.targets, weights, sample.fit_intercept, sample.tol)
+        return replace(sample, weights=weights)
 
     def _split(self, drawn: IntArray) -> list[tuple[IntArray, IntArray]] | None:
         """Return the positions of the draws on either side of each split; None where a side has too few."""
@@ -303,10 +305,12 @@ class _Search:
 def _gap(sample: Rows, halves: Any, alpha: float, targets: IntArray) -> float:
     """Return half the distance of the fits of two halves of the draws, relative to the fitted values of both.
 
-    The largest of those of some targets.
+    The largest of those of some targets; infinite where squares of entries of X overflow or underflow.
     """
     parts = [sample.at(np.flatnonzero(side)) for side in (halves, ~halves)]
     moments = [RidgeMoments.of(part.X, part.targets, _doubled(part)) for part in parts]
+    if any(not each.is_finite or each.underflows(fit_intercept=sample.fit_intercept) for each in moments):
+        return math.inf
     one, two = (each.solve(alpha, fit_intercept=sample.fit_intercept)[0].coef[targets] for each in moments)
     gram = (moments[0].gram + moments[1].gram) / 2.0
     if not sample.fit_intercept:

@@ -237,7 +237,7 @@ def test_the_gap_of_two_halves_tells_the_error_of_the_fits():
     gaps, true = [], []
     for seed in range(10):
         problem = _ridge_cv.IndexedRidge(X, y[:, None], None, alpha=1.0, fit_intercept=True, tol=0.05)
-        rows = _ridge_cv.Rows(X, y[:, None], None, True, 0.05)
+        rows = _ridge_cv.Rows(X, y[:, None], None, True, 0.05, np.zeros(1, dtype=np.int64))
         splits = [(np.arange(10_000), np.arange(10_000, 20_000))]
         search = _ridge_cv._Search(rows, np.array([1.0]), splits, problem, np.random.default_rng(seed))
         law = problem.problem.b[:, 0] ** 2 / (problem.problem.b[:, 0] ** 2).sum()
@@ -363,3 +363,66 @@ def test_folds_whose_squares_underflow_are_scored_as_those_of_a_multiple(fit_int
     model = qi.SampledRidgeCV((0.0,), fit_intercept=fit_intercept)
     expected = model.fit(X, y).best_score_
     assert model.fit(X * 1e-170, y).best_score_ == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-170, 1e170, 1e300])
+@pytest.mark.parametrize("options", [{}, {"method": "rows", "tol": 0.4}, {"scoring": "r2"}, {"fit_intercept": False}])
+def test_targets_of_any_size_are_scored_as_those_of_size_one(size, options):
+    X, y, weights = problem(600, 4)
+    # One target keeps its size: each has a scale of its own.
+    targets = np.column_stack([y, X[:, 0] - y])
+    factors = np.ldexp([1.0, 1.0], [int(np.log2(size)), 0])
+    if options.get("scoring") == "r2":
+        options = {"scoring": make_scorer(_distance, greater_is_better=False)}
+    one, other = (
+        qi.SampledRidgeCV(ALPHAS, **options, random_state=0).fit(X, target, weights)
+        for target in (targets, targets * factors)
+    )
+    # Subnormal numbers have fewer digits.
+    rtol = 1e-3 if size < 1e-300 else 1e-9
+    assert one.alpha_ == other.alpha_
+    assert one.n_draws_ == other.n_draws_
+    assert other.draw_error_ == pytest.approx(one.draw_error_, rel=rtol)
+    for name, values in one.cv_results_.items():
+        if "score" in name:
+            np.testing.assert_allclose(other.cv_results_[name], values, rtol=rtol, atol=rtol, err_msg=name)
+    np.testing.assert_allclose(other.coef_ / factors[:, None], one.coef_, rtol=rtol)
+    np.testing.assert_allclose(other.predict(X) / factors, one.predict(X), rtol=rtol)
+
+
+def _distance(y, guess, sample_weight=None):
+    """Return a score that takes targets of any size, but only with the guess on their scale."""
+    return float((np.abs(y - guess).mean(axis=0) / np.abs(y).mean(axis=0)).sum())
+
+
+@pytest.mark.parametrize("scoring", ["neg_mean_absolute_error", "neg_root_mean_squared_error"])
+def test_a_score_with_a_unit_is_that_of_the_targets_as_they_are(scoring):
+    X, y, _ = problem()
+    agrees(qi.SampledRidgeCV(ALPHAS, scoring=scoring).fit(X, 1000.0 * y), by_grid(X, 1000.0 * y, scoring=scoring))
+
+
+def test_draws_of_rows_whose_squares_underflow_are_not_said_to_be_exact():
+    X, y, _ = problem(600, 2)
+    with pytest.warns(ToleranceNotMetWarning, match="off by some inf"):
+        model = qi.SampledRidgeCV((0.0,), method="rows", tol=0.9, random_state=0).fit(X * 1e-170, y)
+    assert model.draw_error_ == np.inf
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gap_of_two_halves_is_that_of_fits_of_each_half_taken_twice(weighted, rng):
+    # A strong feature tells the fitted values, a weak one that the penalty shrinks most of the gap.
+    X = rng.standard_normal((60, 2)) * [10.0, 1.0]
+    y = X @ [1.0, 0.0] + 20.0 * rng.standard_normal(60)
+    weights = rng.uniform(0.5, 2.0, 60) if weighted else np.ones(60)
+    halves, alpha = rng.permutation(60) % 2 == 0, 100.0
+    fits = [
+        Ridge(alpha).fit(np.tile(X[s], (2, 1)), np.tile(y[s], 2), np.tile(weights[s], 2)) for s in (halves, ~halves)
+    ]
+    away, mean = (fits[0].coef_ - fits[1].coef_) / 2.0, (fits[0].coef_ + fits[1].coef_) / 2.0
+    centred = [
+        (X[s] - np.average(X[s], axis=0, weights=weights[s])) * np.sqrt(weights[s, None]) for s in (halves, ~halves)
+    ]
+    rows = np.vstack(centred)
+    expected = np.linalg.norm(rows @ away) / np.linalg.norm(rows @ mean)
+    sample = _ridge_cv.Rows(X, y[:, None], weights if weighted else None, True, 0.05, np.zeros(1, dtype=np.int64))
+    assert _ridge_cv._gap(sample, halves, alpha, np.array([0])) == pytest.approx(expected, rel=1e-10)
