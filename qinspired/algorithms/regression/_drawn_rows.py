@@ -41,12 +41,13 @@ _MOST_SWEEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A solution with its certificate."""
+    """A solution with its certificate, and what that does not cover."""
 
     x: Float64Array
     error: ErrorEstimate
     residual: ErrorEstimate
     method: str
+    caveat: str = ""
 
 
 def from_drawn_rows(

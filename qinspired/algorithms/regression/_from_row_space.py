@@ -15,7 +15,7 @@ from qinspired.algorithms.regression._galerkin import (
     solve_leading,
     solve_within,
 )
-from qinspired.algorithms.regression._held_out import HeldOut
+from qinspired.algorithms.regression._held_out import UNSEEN, HeldOut
 
 if TYPE_CHECKING:
     from qinspired.algorithms.regression._system import System
@@ -32,7 +32,9 @@ def from_row_space(system: System, tolerance: float, method: str) -> tuple[Answe
             most_seconds = system.seconds_of_exact() / 4.0
         found = solve_dual(system, held_out, tolerance, most_seconds)
         if found.error.high <= tolerance or method == "dual":
-            return Answer(found.x, found.error, held_out.residual(found.x), "dual"), found.done
+            # Within a space that drawn rows span, only the rows held out vouch for what is outside.
+            caveat = UNSEEN if found.basis is not None else ""
+            return Answer(found.x, found.error, held_out.residual(found.x), "dual", caveat), found.done
         reason = f"{found.done} gave {found.error.high:.3g}: "
         if found.basis is None and system.penalty == 0.0:
             # The certificate without a ridge comes from the residual, which drawn rows have minimised already.

@@ -266,6 +266,8 @@ def least_squares(
         warnings.warn(f"least_squares(method={method!r}): {note}{status}.", ToleranceNotMetWarning, stacklevel=2)
     else:
         status = f"the certificate meets the tolerance {tolerance:g} with {status}"
+    if answer.caveat:
+        status += f"; {answer.caveat}"
     return _result(answer, size, note + status, meter, matrix)
 
 

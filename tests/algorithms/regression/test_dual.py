@@ -207,3 +207,36 @@ def test_more_drawn_rows_than_columns_with_rare_features_and_a_ridge_end_in_an_a
         solution = qi.least_squares(A, b, method="dual", ridge=2.68, tolerance=0.03, rng=seed)
         error = np.linalg.norm(A @ (solution.x - exact)) / np.linalg.norm(A @ exact)
         assert error <= 1.5 * solution.error.high
+
+
+def test_within_the_span_of_drawn_rows_the_status_says_what_rows_would_go_unseen(rng):
+    A, b = system((1000, 800), 5, rng=rng)
+    solution = qi.least_squares(A, b, method="dual", rng=0)
+    assert solution.error.high < 1e-8
+    assert "rows unlike any drawn or held-out one, at 95 % at most 1.5 % of |A|_F^2, go unseen" in solution.status
+    # A pass over all rows would see them, and a bound by the residual of drawn rows makes no claim about a space.
+    assert "unseen" not in qi.least_squares(A, b, method="galerkin", rng=0).status
+    A, b = system((1000, 800), 5, tail=1e-3, rng=rng)
+    assert "unseen" not in qi.least_squares(A, b, method="dual", tolerance=0.1, rng=0).status
+
+
+def test_a_row_with_the_share_that_the_status_names_is_missed_as_seldom_as_it_says(rng):
+    A, x = system((1000, 800), 5, rng=rng)[0], rng.standard_normal(800)
+    basis = np.linalg.qr(A.T[:, :5])[0]
+    x = basis @ (basis.T @ x)
+    unlike = rng.standard_normal(800)
+    unlike -= basis @ (basis.T @ unlike)
+    unlike /= np.linalg.norm(unlike)
+
+    def missed(share):
+        size = np.sqrt(share / (1.0 - share)) * np.linalg.norm(A)
+        rows = np.vstack([A, size * unlike])
+        b = rows @ (x + 1e-3 * np.linalg.norm(A @ x) / size * unlike)
+        matrix = qi.as_sq_matrix(rows)
+        found = [qi.least_squares(matrix, b, method="dual", rng=seed) for seed in range(200)]
+        wrong = [np.linalg.norm(rows @ each.x - b) > 1e-4 * np.linalg.norm(b) for each in found]
+        return sum(far and each.error.high < 1e-8 for far, each in zip(wrong, found, strict=True))
+
+    assert stats.binomtest(missed(0.015), 200, 0.05, alternative="greater").pvalue > P_LOWEST
+    # A bound by all 600 held-out rows, which is 0.5 %, would be exceeded more often.
+    assert stats.binomtest(missed(0.005), 200, 0.05, alternative="greater").pvalue < P_LOWEST
