@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CorruptFileError",
+    "DivergenceWarning",
     "PrecisionWarning",
     "QInspiredWarning",
     "ToleranceNotMetWarning",
@@ -30,6 +31,10 @@ class QInspiredWarning(UserWarning):
 
 class ToleranceNotMetWarning(QInspiredWarning):
     """A method pinned by name stopped before its certificate showed the tolerance asked for."""
+
+
+class DivergenceWarning(QInspiredWarning, RuntimeWarning):
+    """An iteration moved farther and farther from where it began, so that its answer is likely to be of no use."""
 
 
 class PrecisionWarning(QInspiredWarning):

@@ -13,7 +13,14 @@ from qinspired.access import AliasTable, RowCombination, SampleQueryMatrix, as_s
 from qinspired.algorithms._results import CostMeter
 from qinspired.reference._combined_rows import check_finite, check_system
 from qinspired.reference._monte_carlo import combined_entries
-from qinspired.reference._row_steps import MOST_STEPS, RowActionSolution, Rule, check_steps, take_steps
+from qinspired.reference._row_steps import (
+    MOST_STEPS,
+    RowActionSolution,
+    Rule,
+    check_steps,
+    take_steps,
+    warn_of_divergence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +93,12 @@ def gst_regression(
     ZeroMassError
         If all entries of `A` or of `b` are zero.
 
+    Warns
+    -----
+    DivergenceWarning
+        If, with 100 steps or more, quarters of them move y farther and farther, or a step is far larger than that
+        of an iteration which converges can be.
+
     Notes
     -----
     A step draws a row i by |A_i|^2 and columns j_1 ... j_C by A_ij^2, takes
@@ -104,7 +117,7 @@ def gst_regression(
     Error: with the defaults E|x - x*|^2 <= tolerance^2 |x*|^2, x* the exact solution, for the bounds as given and b
     itself; the defaults are pessimistic, and larger steps often do. Draws from b move A^T b by at most
     |A|_F |b| / sqrt(n_rhs) in root mean square, and x* by up to 1 / mu times that. A step that is too large
-    diverges, which is told only where numbers overflow: judge x by its residual.
+    diverges, which a warning tells once it shows: judge x by its residual.
 
     References
     ----------
@@ -147,11 +160,14 @@ def gst_regression(
     scaled = entries / matrix.frobenius_norm / matrix.frobenius_norm
     background = _background(meter.matrix, places, scaled, whole=n_rhs is None)
     rule = _rule(meter.matrix, n_cols, generator, step, 1.0 - step * penalty, average)
-    distinct, y, share = take_steps(meter.matrix, rows, np.zeros(n_steps), rule, background)
+    distinct, y, share, movement = take_steps(meter.matrix, rows, np.zeros(n_steps), rule, background)
     check_finite(
         np.append(y, share),
         f"`step` must be smaller or `n_cols` larger; the iteration diverged with {step:.3g} and {n_cols}",
     )
+    size = float(np.linalg.norm(target / matrix.frobenius_norm))
+    remedy = f"a smaller `step` than {step:.3g}, more `n_cols` than {n_cols}, or fewer `n_steps`"
+    warn_of_divergence(movement, n_steps, step, n_cols, size, remedy)
     support, where = np.unique(np.concatenate([distinct, places]), return_inverse=True)
     coefficients = np.concatenate([y / matrix.row_norms(distinct), share * scaled])
     merged = np.bincount(where, weights=coefficients).astype(np.float64, copy=False)

@@ -12,7 +12,15 @@ from qinspired.access import AliasTable, RowCombination, SampleQueryMatrix, as_s
 from qinspired.algorithms._results import CostMeter
 from qinspired.reference._combined_rows import check_finite, check_system
 from qinspired.reference._drawn import check_whole_rows
-from qinspired.reference._row_steps import RowActionSolution, Rule, check_steps, in_order, take_steps
+from qinspired.reference._row_steps import (
+    Movement,
+    RowActionSolution,
+    Rule,
+    check_steps,
+    in_order,
+    take_steps,
+    warn_of_divergence,
+)
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, IntArray, RNGLike
@@ -54,6 +62,12 @@ def shao_montanaro_kaczmarz(
         needed of a matrix that has none.
     ZeroMassError
         If all entries of `A` or of `b` are zero.
+
+    Warns
+    -----
+    DivergenceWarning
+        If columns are drawn and, with 100 steps or more, quarters of them move y farther and farther, or a step is
+        far larger than that of an iteration which converges can be.
 
     Notes
     -----
@@ -101,20 +115,25 @@ def shao_montanaro_kaczmarz(
     generator = as_generator(rng)
     meter = CostMeter(matrix, built_index=built_index)
     rows = meter.matrix.sample_rows(n_steps, generator)
+    movement = None  # projections do not diverge
     if n_cols is None:
         distinct, y = _exact_steps(meter.matrix, rows, target)
     else:
-        distinct, y = _sampled_steps(meter.matrix, rows, target, n_cols, generator)
+        distinct, y, movement = _sampled_steps(meter.matrix, rows, target, n_cols, generator)
     check_finite(
         y, f"`n_cols` must be larger, or `n_steps` smaller; the iteration diverged with {n_cols} and {n_steps}"
     )
+    if movement is not None and n_cols is not None:
+        size = float(np.linalg.norm(target / matrix.frobenius_norm))
+        remedy = f"more `n_cols` than {n_cols}, or fewer `n_steps`"
+        warn_of_divergence(movement, n_steps, 1.0, n_cols, size, remedy)
     vector = RowCombination(matrix, distinct, y / matrix.row_norms(distinct))
     return RowActionSolution(vector, meter.read(), n_steps, n_cols, 1.0)
 
 
 def _sampled_steps(
     A: SampleQueryMatrix, rows: IntArray, b: Float64Array, n_cols: int, generator: np.random.Generator
-) -> tuple[IntArray, Float64Array]:
+) -> tuple[IntArray, Float64Array, Movement]:
     law = _column_law(A)
     table = AliasTable(law)
 
@@ -125,8 +144,8 @@ def _sampled_steps(
         weights: Float64Array = units / (n_cols * law[cols])
         return weights
 
-    distinct, y, _ = take_steps(A, rows, b[rows] / A.row_norms(rows), Rule(n_cols, draw, weigh))
-    return distinct, y
+    distinct, y, _, movement = take_steps(A, rows, b[rows] / A.row_norms(rows), Rule(n_cols, draw, weigh))
+    return distinct, y, movement
 
 
 def _column_law(A: SampleQueryMatrix) -> Float64Array:

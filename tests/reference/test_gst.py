@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy import stats
 
 import qinspired as qi
-from qinspired.exceptions import ZeroMassError
+from qinspired.exceptions import DivergenceWarning, QInspiredWarning, ZeroMassError
 from qinspired.reference import gst_regression
 
 # The largest |z| that a right program shows with probability 1 - P_LOWEST.
@@ -208,6 +208,35 @@ def test_a_step_that_is_too_large_diverges_and_is_told() -> None:
         gst_regression(A, np.ones(30), step=4.0, n_steps=5000, n_cols=1, rng=0)
 
 
+@pytest.mark.parametrize(("step", "steps"), [(4.0, 12), (4.0, 30), (4.0, 200), (4.0, 400), (2.5, 400)])
+@pytest.mark.parametrize("average", [False, True])
+def test_an_answer_of_an_iteration_that_diverges_comes_with_a_warning(step: float, steps: int, average: bool) -> None:
+    A = uneven()
+    b = A @ np.ones(A.shape[1])
+    with pytest.warns(
+        DivergenceWarning, match="Use a smaller `step` than .*, more `n_cols` than 1, or fewer `n_steps`"
+    ):
+        found = gst_regression(A, b, step=step, n_steps=steps, n_cols=1, average=average, rng=0)
+    assert np.linalg.norm(found.to_array()) > 100 * np.sqrt(A.shape[1])
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 10, 100, 1000])
+@pytest.mark.parametrize("step", [1e-3, 0.1, 0.5])
+@pytest.mark.parametrize("size", [1e-90, 1.0, 1e90])
+def test_an_iteration_that_converges_comes_without_one(steps: int, step: float, size: float) -> None:
+    A = uneven()
+    b = size * (A @ np.ones(A.shape[1]))
+    for seed in range(3):
+        gst_regression(A, b, step=step, n_steps=steps, n_cols=10, rng=seed)
+
+
+def test_few_steps_that_grow_by_chance_are_not_taken_for_divergence() -> None:
+    problem = qi.problems.linear_system((100, 60), rank=40, kappa=2.0, noise=0.3, rng=0)
+    matrix = qi.as_sq_matrix(problem.A)
+    for seed in range(30):
+        gst_regression(matrix, problem.b, step=0.3, n_steps=10, n_cols=1, rng=seed)
+
+
 BAD = {
     "no bound at all": ({}, "`sigma_min` must be given, or `ridge` be > 0"),
     "steps but no step": ({"n_steps": 5}, "`sigma_min` must be given"),
@@ -246,3 +275,8 @@ def test_equal_singular_values_have_an_upper_bound_at_the_least_that_is_allowed(
 def test_a_zero_matrix_is_refused() -> None:
     with pytest.raises(ZeroMassError, match="`A` must have a non-zero entry"):
         gst_regression(np.zeros((3, 4)), np.ones(3), sigma_min=1.0)
+
+
+def test_a_divergence_is_caught_as_a_warning_of_the_package_and_of_numpy() -> None:
+    assert issubclass(DivergenceWarning, QInspiredWarning)
+    assert issubclass(DivergenceWarning, RuntimeWarning)

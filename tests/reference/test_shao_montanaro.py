@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse as sp
 from scipy import stats
 
 import qinspired as qi
+from qinspired.exceptions import DivergenceWarning
 from qinspired.reference import _row_steps, shao_montanaro_kaczmarz
 
 
@@ -183,6 +185,35 @@ def test_too_few_columns_diverge_and_are_told() -> None:
         ValueError, match="`n_cols` must be larger, or `n_steps` smaller; the iteration diverged with 1 and 30000"
     ):
         shao_montanaro_kaczmarz(A, A @ np.ones(100), 30_000, n_cols=1, rng=0)
+
+
+@pytest.mark.parametrize("steps", [300, 2000])
+def test_an_answer_of_an_iteration_that_diverges_comes_with_a_warning(steps: int) -> None:
+    A = orthonormal(200, 100)
+    with pytest.warns(DivergenceWarning, match="Use more `n_cols` than 1, or fewer `n_steps`"):
+        found = shao_montanaro_kaczmarz(A, A @ np.ones(100), steps, n_cols=1, rng=0)
+    assert np.abs(found.to_array()).max() > 100.0
+
+
+def test_a_burst_that_has_passed_its_height_is_told_too() -> None:
+    problem = qi.problems.linear_system((100, 60), rank=6, kappa=4.0, rng=0)
+    matrix, told = qi.as_sq_matrix(problem.A), 0
+    for seed in range(20):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = shao_montanaro_kaczmarz(matrix, problem.b, 400, n_cols=3, rng=seed)
+        far = np.linalg.norm(found.to_array() - problem.x_true) / np.linalg.norm(problem.x_true)
+        assert far < 300.0 or caught
+        told += len(caught)
+    assert told > 5
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 10, 100, 1000])
+@pytest.mark.parametrize("n_cols", [None, 300])
+def test_an_iteration_that_converges_comes_without_one(steps: int, n_cols: int | None) -> None:
+    A = wide()
+    for seed in range(3):
+        shao_montanaro_kaczmarz(A, A @ np.ones(70), steps, n_cols=n_cols, rng=seed)
 
 
 @pytest.mark.parametrize(("steps", "cols"), [(0, None), (2.0, None), (True, None), (3, 0), (3, 1.5)])
