@@ -28,6 +28,9 @@ _SHARE_OF_LEAST = 0.8
 # bounds were exceeded where 10 of 60 singular values are large and the others equal, with 4 of them 2, with 6 none.
 _LEAST_WAIT = 6
 
+# |A x|^2 as a difference of sums of squares keeps 4 digits or more above this share of |b|^2; below, a pass tells it.
+_CANCELLED = 1e-11
+
 
 class Preconditioner(Protocol):
     """A factor R with R^T R near A^T A."""
@@ -185,7 +188,7 @@ def conjugate_gradients(
     square = float(residual @ residual)
     loss = misfit + problem.penalty * float(x @ x)
     length = math.sqrt(fitted)
-    stretch, wait = R.inverse_norm(), -1
+    stretch, wait, more = R.inverse_norm(), -1, 1
     for taken in range(most + 1):
         # What rounding does to r, |A x| and, times the condition number, to A^T r; no iteration undoes it.
         low, high = spectrum.range()
@@ -201,7 +204,7 @@ def conjugate_gradients(
             wait = 0 if spectrum.known else max(_LEAST_WAIT, taken // 2)
         if wait == 0 or (wait > 0 and certain):
             left = max(loss - problem.penalty * float(x @ x), 0.0)
-            return Iterated(x, error, left, taken + 1)
+            return Iterated(x, error, left, taken + more)
         wait -= 1 if wait > 0 else 0
         if taken == most or not math.isfinite(square) or rounding > tolerance * length > 0.0:
             return None
@@ -217,6 +220,9 @@ def conjugate_gradients(
         spectrum.add(step, square / before)
         direction = residual + square / before * direction
         length = _length(total, loss, x, R.times_transposed(residual), problem.penalty)
+        if length * length <= _CANCELLED * total:
+            length = math.sqrt(problem.gradient(x)[2])
+            more += 1
     return None
 
 

@@ -7,6 +7,8 @@ import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
 import qinspired as qi
+from qinspired.algorithms.regression._conjugate_gradients import RitzValues, Scales, conjugate_gradients
+from qinspired.algorithms.regression._gradient_passes import GradientPasses
 
 
 @pytest.fixture(autouse=True)
@@ -171,3 +173,40 @@ def test_a_target_that_only_small_singular_values_explain_is_not_promised_too_mu
     solution = qi.least_squares(sp.csr_array(A), b, tolerance=0.05, rng=0)
     exact = scipy.linalg.lstsq(A, b)[0]
     assert prediction_error(A, solution.x, exact) <= solution.error.high <= 0.05
+
+
+@pytest.mark.parametrize("share", [1e-7, 1e-9, 1e-10])
+@pytest.mark.parametrize("ridge", [0.0, 1.0])
+def test_the_bound_holds_where_b_is_nearly_orthogonal_to_the_range(share, ridge, rng):
+    # On rows of zeros b is orthogonal to the range without any rounding.
+    A = sp.vstack([sp.random_array((2000, 60), density=0.1, rng=rng, format="csr"), sp.csr_array((500, 60))], "csr")
+    fitted = A[:2000] @ rng.standard_normal(60)
+    b = np.concatenate([share * fitted / np.linalg.norm(fitted), np.full(500, 1.0 / np.sqrt(500.0))])
+    dense = A.toarray()
+    exact = np.linalg.solve(dense.T @ dense + ridge * np.eye(60), dense.T @ b)
+    assert np.linalg.norm(A @ exact) < 1.01 * share * np.linalg.norm(b)
+    for tolerance in (0.3, 0.01, 1e-4):
+        solution = qi.least_squares(A, b, ridge=ridge, tolerance=tolerance, rng=0)
+        assert prediction_error(A, solution.x, exact) <= solution.error.high
+        if share >= 1e-9 and tolerance >= 0.01:
+            assert "conjugate gradients" in solution.status
+            assert solution.error.high <= tolerance
+
+
+def test_the_length_of_a_nearly_orthogonal_fit_is_the_true_one(rng):
+    # Where differences of squares told it, |A x| came out as rounding: 1e-8 |b| for 1e-10 |b|, or 0.
+    A = sp.vstack([sp.random_array((2000, 60), density=0.1, rng=rng, format="csr"), sp.csr_array((500, 60))], "csr")
+    fitted = A[:2000] @ rng.standard_normal(60)
+    b = np.concatenate([1e-9 * fitted / np.linalg.norm(fitted), np.full(500, 1.0 / np.sqrt(500.0))])
+    matrix = qi.CountingMatrix(qi.as_sq_matrix(A))
+    scale = matrix.frobenius_norm
+    problem = GradientPasses(matrix, b, 0.0, scale)
+    dense = A.toarray() / scale
+    exact = np.linalg.lstsq(dense, b)[0]
+    values = np.linalg.eigvalsh(dense.T @ dense)
+    for tolerance in (0.5, 0.1, 0.01):
+        spectrum = RitzValues(values[0], values[-1])
+        found = conjugate_gradients(problem, b, Scales(np.ones(60)), spectrum, tolerance, most=100)
+        error = np.linalg.norm(dense @ (found.x - exact)) / np.linalg.norm(dense @ exact)
+        assert error <= found.error.high <= tolerance
+        assert found.error.low <= error
