@@ -8,6 +8,9 @@ from oracles import P_LOWEST
 from scipy import stats
 
 import qinspired as qi
+from qinspired.algorithms.regression import _row_space
+from qinspired.algorithms.regression._row_laws import RowsByNorm
+from qinspired.algorithms.regression._system import System
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 
@@ -240,3 +243,21 @@ def test_a_row_with_the_share_that_the_status_names_is_missed_as_seldom_as_it_sa
     assert stats.binomtest(missed(0.015), 200, 0.05, alternative="greater").pvalue > P_LOWEST
     # A bound by all 600 held-out rows, which is 0.5 %, would be exceeded more often.
     assert stats.binomtest(missed(0.005), 200, 0.05, alternative="greater").pvalue < P_LOWEST
+
+
+@pytest.mark.parametrize(("least", "rank"), [(1e-13, 6), (7e-14, 5), (1e-17, 5)])
+def test_directions_at_the_rounding_of_the_rows_are_left_out_and_others_kept(least, rank, rng):
+    # 400 rows of 90 columns: LAPACK's threshold is 400 eps = 9e-14 of the largest singular value.
+    Q = np.linalg.qr(rng.standard_normal((90, 6)))[0]
+    A = np.linalg.qr(rng.standard_normal((4000, 6)))[0] @ Q.T
+    rows = _row_space.DrawnRows(System(qi.CountingMatrix(qi.as_sq_matrix(A)), np.ones(4000), 0.0, *_by_norm(A, rng)))
+    rows.grow_to(400)
+    P, _, Vt = np.linalg.svd(rows.block, full_matrices=False)
+    rows.block = (P[:, :6] * [1.0, 1.0, 1.0, 1.0, 1.0, least]) @ Vt[:6]
+    space = rows.space(accurate=True)
+    assert space.rank == rank
+    np.testing.assert_allclose(space.s[:5], 1.0, rtol=1e-12)
+
+
+def _by_norm(A, rng):
+    return RowsByNorm(qi.CountingMatrix(qi.as_sq_matrix(A))), rng
