@@ -116,6 +116,8 @@ def exact_least_squares(
         if found is not None:
             return found
     reason = ""
+    if sketched and not sketch:
+        reason = f"no sketch, which takes at most {PRIMAL_COLUMNS} columns"
     if sketch:
         found, reason = sketched_least_squares(A, b, ridge, rng)
         if found is not None:

@@ -247,3 +247,14 @@ def test_the_norm_of_the_inverse_of_a_triangle_is_estimated(kappa, rng):
     assert 0.5 * kappa <= inverse_norm(R) <= 1.01 * kappa
     R[4, 4] = 0.0
     assert inverse_norm(R) == np.inf
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+def test_too_many_columns_for_a_sketch_are_named_as_the_reason(make, monkeypatch, rng):
+    monkeypatch.setattr("qinspired.algorithms.regression._normal_equations.PRIMAL_COLUMNS", 20)
+    A = rng.standard_normal((300, 21))
+    solution = qi.least_squares(make(A), rng.standard_normal(300), method="sketched", rng=0)
+    assert solution.method == "exact"
+    assert "after no sketch, which takes at most 20 columns" in solution.status
+    assert "no sketch" not in qi.least_squares(A[:, :20], np.ones(300), method="sketched", rng=0).status
+    assert "no sketch" not in qi.least_squares(A, np.ones(300), method="exact", rng=0).status
