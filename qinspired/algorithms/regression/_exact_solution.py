@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array
     from qinspired.access import CountingMatrix
 
-__all__ = ["ExactSolution", "block_rows"]
+__all__ = ["BLOCK_ENTRIES", "ExactSolution", "block_rows"]
 
 # Entries of a block of an exact pass: 32 MB as float64.
-_BLOCK_ENTRIES = 4_000_000
+BLOCK_ENTRIES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +29,4 @@ class ExactSolution:
 
 def block_rows(A: CountingMatrix) -> int:
     """Return how many rows have about as many stored entries as a block."""
-    return max(1, _BLOCK_ENTRIES * A.shape[0] // max(1, A.n_stored))
+    return max(1, BLOCK_ENTRIES * A.shape[0] // max(1, A.n_stored))

@@ -12,7 +12,7 @@ import scipy.linalg.lapack
 import scipy.sparse.linalg
 
 from qinspired._threads import small_products
-from qinspired.algorithms.regression._exact_solution import ExactSolution, block_rows
+from qinspired.algorithms.regression._exact_solution import BLOCK_ENTRIES, ExactSolution, block_rows
 from qinspired.algorithms.regression._iterations import solve_by_iterations
 from qinspired.algorithms.regression._sketched import (
     refined,
@@ -241,4 +241,10 @@ def _primal(A: CountingMatrix, b: Float64Array) -> tuple[Float64Array, Float64Ar
 def _dual(A: CountingMatrix) -> Float64Array:
     """Return A A^T for a wide A."""
     (_, block), *_ = A.row_blocks(A.shape[0])
-    return moment(block.astype(np.float64, copy=False).T)
+    if not isinstance(block, np.ndarray) or block.dtype == np.float64:
+        return moment(block.astype(np.float64, copy=False).T)
+    m, n = A.shape
+    gram, step = np.zeros((m, m)), max(1, BLOCK_ENTRIES // m)
+    for start in range(0, n, step):
+        gram += moment(block[:, start : start + step].astype(np.float64).T)
+    return gram

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -7,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
 import qinspired as qi
+from qinspired.algorithms.regression import _normal_equations
 from qinspired.exceptions import ToleranceNotMetWarning, ZeroMassError
 
 
@@ -284,3 +287,24 @@ def test_a_column_that_is_never_drawn_but_decides_the_answer_ends_without_a_fals
     exact = scipy.linalg.lstsq(A, b, cond=1e-12)[0]
     solution = qi.least_squares(A, b, tolerance=0.05, method=method, rng=0)
     assert solution.error.high > 0.05 or prediction_error(A, solution.x, exact) <= 0.05
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gram_matrix_of_a_wide_matrix_takes_no_second_copy_of_it(dtype, rng):
+    A = rng.standard_normal((50, 400_000), dtype=dtype)
+    matrix = qi.CountingMatrix(qi.as_sq_matrix(A))
+    tracemalloc.start()
+    gram = _normal_equations._dual(matrix)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    wide = A.astype(np.float64)
+    np.testing.assert_allclose(gram, wide @ wide.T, rtol=1e-12, atol=1e-9)
+    assert peak < 0.25 * wide.nbytes
+
+
+def test_a_wide_matrix_of_float32_is_solved_block_by_block_of_columns(monkeypatch, rng):
+    monkeypatch.setattr(_normal_equations, "BLOCK_ENTRIES", 1000)
+    A, b = rng.standard_normal((30, 501), dtype=np.float32), rng.standard_normal(30)
+    solution = qi.least_squares(A, b, method="exact", rng=0)
+    np.testing.assert_allclose(solution.x, np.linalg.lstsq(A.astype(np.float64), b)[0], rtol=0, atol=1e-6)
+    assert "normal equations" in solution.status
