@@ -1,7 +1,8 @@
-"""What an estimator checks of its input, and what it does if it is interrupted."""
+"""What an estimator checks of its input, what it does if it is interrupted, and what a copy of it has."""
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from qinspired.access import OversampledMatrix, has_access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
-__all__ = ["all_or_nothing", "refuse_access", "validated"]
+__all__ = ["SharesResult", "all_or_nothing", "refuse_access", "validated"]
 
 
 def refuse_access(X: Any) -> None:
@@ -45,3 +47,30 @@ def all_or_nothing(estimator: Any) -> Iterator[None]:
     except BaseException:
         estimator.__dict__ = before  # one assignment, which is made or not
         raise
+
+
+class SharesResult:
+    """An estimator with a result that refers to the data it was fitted to.
+
+    A pickle leaves that out, as it would be as large as the data; copies share it, and a shallow one all the rest.
+    """
+
+    _result = "solution_"
+
+    def __getstate__(self) -> dict[str, Any]:
+        found: Any = super().__getstate__()
+        state: dict[str, Any] = dict(found)
+        state.pop(self._result, None)
+        return state
+
+    def __copy__(self) -> Self:
+        other = type(self).__new__(type(self))
+        other.__dict__.update(vars(self))
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        for name, value in vars(self).items():
+            other.__dict__[name] = value if name == self._result else copy.deepcopy(value, memo)
+        return other

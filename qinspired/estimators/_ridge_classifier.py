@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_fraction, check_nonnegative
-from qinspired.estimators._checked import all_or_nothing, validated
+from qinspired.estimators._checked import SharesResult, all_or_nothing, validated
 from qinspired.estimators._ridge_fit import IndexedRidge, check_method, check_weights, narrowed
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SampledRidgeClassifier", "check_classes"]
 
 
-class SampledRidgeClassifier(ClassifierMixin, BaseEstimator):
+class SampledRidgeClassifier(SharesResult, ClassifierMixin, BaseEstimator):
     """Linear classification by ridge regression on targets of +-1, one a class; like `RidgeClassifier`.
 
     Parameters
@@ -201,12 +201,6 @@ class SampledRidgeClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The solutions refer to the data that were solved, which would make a pickle as large as they are.
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("solution_", None)
-        return state
 
 
 def _with_class_weights(class_weight: Any, labels: Any, weights: Float64Array | None) -> Float64Array:

@@ -14,7 +14,7 @@ from qinspired.access import as_sq_matrix
 from qinspired.algorithms import ErrorEstimate, least_squares
 from qinspired.algorithms.regression._least_squares import METHODS
 from qinspired.estimators._centring import ridge_problem
-from qinspired.estimators._checked import validated
+from qinspired.estimators._checked import SharesResult, validated
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
@@ -86,7 +86,7 @@ class IndexedRidge:
         )
 
 
-class RidgeModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class RidgeModel(SharesResult, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """A fitted X w + w_0, for one target or several."""
 
     def _set(self, fit: RidgeFit, dtype: Any, *, single: bool) -> None:
@@ -120,12 +120,6 @@ class RidgeModel(MultiOutputMixin, RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The solution refers to the data that were solved, which would make a pickle as large as they are.
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("solution_", None)
-        return state
 
 
 def narrowed(values: Float64Array, dtype: Any) -> FloatArray:

@@ -12,7 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from qinspired._validation import check_fraction, check_rank
-from qinspired.estimators._checked import validated
+from qinspired.estimators._checked import SharesResult, validated
 from qinspired.estimators._factors import with_fixed_signs
 from qinspired.estimators._row_stream import RowStream, sketch_rows
 from qinspired.exceptions import ToleranceNotMetWarning
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["RowSpaceMixin"]
 
 
-class RowSpaceMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class RowSpaceMixin(SharesResult, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """An estimator with orthonormal `components_`, which `fit` finds in a matrix or `partial_fit` in a stream of rows.
 
     A subclass gives `_wanted_rank`, the number of components to find in a block of some shape.
     """
+
+    _result = "approximation_"
 
     n_components: Any
     tol: float
@@ -98,12 +100,6 @@ class RowSpaceMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The approximation refers to the training data, which would make a pickle as large as they are.
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("approximation_", None)
-        return state
 
     def __copy__(self) -> Self:
         return copy.deepcopy(self)  # two that went on from one sketch would write into the same array
