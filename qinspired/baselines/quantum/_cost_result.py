@@ -155,6 +155,14 @@ class QuantumCosts:
                 return line
         raise KeyError(f"no line for {algorithm!r}; there are {[line.algorithm for line in self.lines]}")
 
+    @property
+    def _has_physical(self) -> bool:
+        return any(line.physical_qubits is not None for line in self.lines)
+
+    @property
+    def _warning(self) -> str:
+        return _WARNING.format(physical=", but in the physical columns" if self._has_physical else "")
+
     def explain(self) -> str:
         """Return the table as text, with what it takes for granted.
 
@@ -163,7 +171,7 @@ class QuantumCosts:
         str
             Lines of text.
         """
-        physical = any(line.physical_qubits is not None for line in self.lines)
+        physical = self._has_physical
         counts = [["algorithm", "queries", "preparations", "Toffoli", "qubits", "runs", "basis"]]
         times = [["projected time for the output", *self.clocks]]
         if physical:
@@ -196,7 +204,7 @@ class QuantumCosts:
                 *(f"{line.algorithm}: {line.note}. [{line.reference}]" for line in self.lines),
                 *(f"Assumed: {assumption}." for assumption in self.assumptions),
                 "Seconds a Toffoli gate: " + ", ".join(f"{name} {each:g}" for name, each in self.clocks.items()) + ".",
-                _WARNING.format(physical=", but in the physical columns" if physical else ""),
+                self._warning,
             ]
         )
 
@@ -211,7 +219,7 @@ class QuantumCosts:
             Of the attributes, with `lines` and `readout` as lists of dictionaries and the `warning` of `explain`.
         """
         out: dict[str, Any] = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
-        out["warning"] = _WARNING.format(physical="")
+        out["warning"] = self._warning
         return out
 
 

@@ -57,6 +57,8 @@ class Queries:
 def all_queries(problem: Problem, tolerance: float) -> list[Queries]:
     """Return the queries of every solver."""
     kappa = problem.kappa_encoding
+    # The bound of these two is of the sine of the angle; this sine has the l2 distance `tolerance`, as in `qsvt`.
+    sine = tolerance * sqrt(1.0 - tolerance**2 / 4.0)
     inside = "" if problem.outside <= tolerance**2 else "; assumes b in the column space of A, which it is not here"
 
     def theorem(name: str, queries: float, own: int, note: str, source: str, basis: Basis = "proven bound") -> Queries:
@@ -64,8 +66,8 @@ def all_queries(problem: Problem, tolerance: float) -> list[Queries]:
 
     return [
         _hhl(problem, tolerance),
-        _cks(problem, tolerance),
-        _qsvt(problem, tolerance),
+        _cks(problem, sine),
+        _qsvt(problem, sine),
         theorem(
             "Dalzell, norm known",
             reflection_queries(kappa, tolerance, norm_known=True),

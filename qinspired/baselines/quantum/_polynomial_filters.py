@@ -90,8 +90,9 @@ def reflect(
     sine: float,
 ) -> Output:
     """Apply the reflection about the kernel of (I - b' b'^H) diag(A/alpha, 1/t) to (0, 1), with A and b scaled."""
-    missing = max(0.0, 1.0 - float(np.sum(np.abs(problem.coefficients[scaled != 0.0]) ** 2)))
-    if missing > 1e-10:
+    missing = problem.outside_mass + float(np.sum(np.abs(problem.coefficients[scaled == 0.0]) ** 2))
+    # What is outside turns the kernel by up to kappa times its size over |x|; only rounding is let through.
+    if sqrt(missing) > max(1e-13, 0.01 * sine * exact_norm / max(kappa, t)):
         raise ValueError(
             "`b` must lie in the column space of `A` for polynomial 'reflection', which solves A x = b and has no "
             f"least squares; a share {missing:.2e} of |b|^2 is outside. Use polynomial 'optimal'."
@@ -146,14 +147,21 @@ def _ridge_terms(kappa: float, width: float, sine: float) -> int:
 
 
 def find_flaws(
-    output: Output, kappa: float, kappa_block: float, sine: float, tol: float, probability: float, name: str
+    output: Output,
+    kappa: float,
+    kappa_block: float,
+    sine: float,
+    tol: float,
+    probability: float,
+    name: str,
+    width: float,
 ) -> tuple[str, ...]:
     flaws = []
     if kappa < kappa_block * (1.0 - 1e-9):
         flaws.append(
             f"singular values below alpha/kappa are not inverted as they should be: `kappa` is {kappa:.6g} and that of "
             f"the block encoding {kappa_block:.6g}. With it, the tolerance needs degree "
-            f"{_degree_for(name, kappa_block, sine)}."
+            f"{2 * _ridge_terms(kappa_block, width, sine) - 1 if width else _degree_for(name, kappa_block, sine)}."
         )
     if output.error_bound > sine * (1.0 + 1e-9):
         flaws.append(

@@ -233,7 +233,7 @@ def qsvt(
                 "solution_norm": t * problem.b_norm / scale if polynomial == "reflection" else None,
             }
         ),
-        warnings=find_flaws(output, kappa_used, kappa_block, sine, tol, probability, polynomial),
+        warnings=find_flaws(output, kappa_used, kappa_block, sine, tol, probability, polynomial, sqrt(width_sq)),
         simulation_seconds=time.perf_counter() - started,
         shots=None if n_shots is None else count_shots(generator, n_shots, probability, unit, state),
     )

@@ -15,12 +15,15 @@ __all__ = [
     "childs_kothari_somma_terms",
     "optimal_terms",
     "reflection_queries",
-    "reflection_terms",
 ]
 
 # Walk steps a unit of kappa of the discrete adiabatic solver (arXiv:2111.08152): its strict bound and the mean over
 # random matrices, about 1,200 times smaller, both as arXiv:2312.07690 gives them.
 ADIABATIC_STEPS = {"proven": 2305.0, "empirical": 1.84}
+
+
+# Root of tan z = 2 z.
+_BEST_ANGLE = 1.1655611852072114
 
 
 def optimal_terms(kappa: float, tolerance: float) -> int:
@@ -35,11 +38,6 @@ def childs_kothari_somma_terms(kappa: float, tolerance: float) -> tuple[int, int
     """Return (b, j0) of the polynomial of degree 2 j0 + 1 of Childs, Kothari and Somma (arXiv:1511.02306, lemma 14)."""
     b = ceil(kappa**2 * log(kappa / tolerance))
     return b, ceil(sqrt(b * log(4.0 * b / tolerance)))
-
-
-def reflection_terms(kappa: float, tolerance: float) -> int:
-    """Return l of Dalzell's kernel reflection (arXiv:2406.12086), an even polynomial of degree 2l."""
-    return ceil(kappa * log(2.0 / tolerance) / 2.0)
 
 
 def reflection_queries(kappa: float, tolerance: float, *, norm_known: bool) -> float:
@@ -65,11 +63,15 @@ def adiabatic_queries(kappa: float, tolerance: float, *, constant: Literal["prov
 def amplification(probability: float) -> tuple[int, float]:
     """Return the rounds of amplitude amplification and the expected circuit runs for one success.
 
-    The rounds are floor(pi/(4 theta)), theta = arcsin sqrt p, or 0 where plain repetition costs no more.
+    The rounds m make (2m + 1)/sin^2((2m + 1) theta), theta = arcsin sqrt p, least: (2m + 1) theta is next to the root
+    1.1656 of tan z = 2 z, not pi/2 (Boyer, Brassard, Hoyer and Tapp 1998). The runs so never grow with p.
     """
     theta = asin(sqrt(min(1.0, probability)))
-    rounds = int(pi / (4.0 * theta))
-    turns = 2 * rounds + 1
-    amplified = turns / sin(turns * theta) ** 2
-    plain = 1.0 / probability
-    return (rounds, amplified) if rounds and amplified < plain else (0, plain)
+    near = int((_BEST_ANGLE / theta - 1.0) / 2.0) if theta < _BEST_ANGLE else 0
+    candidates = {0: 1.0 / probability}
+    for rounds in (near, near + 1):
+        turns = 2 * rounds + 1
+        if rounds and turns * theta < pi / 2.0 + theta:
+            candidates[rounds] = turns / sin(turns * theta) ** 2
+    best = min(candidates, key=lambda rounds: candidates[rounds])
+    return best, candidates[best]

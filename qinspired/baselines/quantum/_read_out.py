@@ -109,7 +109,8 @@ def tomography(result: HHLResult, n_copies: int, rng: RNGLike, *, signs: Signs, 
         stages * n,
         amplified,
         estimate=estimate,
-        standard_error=sqrt((d - 1) / (4.0 * n)),
+        # An estimated phase adds 1/N an entry to the squared error.
+        standard_error=sqrt(((d - 1) / 4.0 + (d if stages == 3 else 0)) / n),
         details={
             "copies_per_stage": n,
             "proven_bound": sqrt(36.0 * d * log(d) / n),
@@ -124,9 +125,11 @@ def expectation(result: HHLResult, M: npt.ArrayLike, n_shots: int, rng: RNGLike,
     state = result.state
     outcomes, amplitudes = _observable(M, state)
     counts = generator.multinomial(n, _law(amplitudes))
-    mean = float(counts @ outcomes) / n
-    spread = float(counts @ (outcomes - mean) ** 2) / (n - 1)
-    return _finish(result, generator, n, amplified, estimate=mean, standard_error=sqrt(spread / n))
+    largest = float(np.abs(outcomes).max()) or 1.0
+    scaled = outcomes / largest  # squares of 1e200 would overflow
+    mean = float(counts @ scaled) / n
+    spread = float(counts @ (scaled - mean) ** 2) / (n - 1)
+    return _finish(result, generator, n, amplified, estimate=largest * mean, standard_error=largest * sqrt(spread / n))
 
 
 def inner_product(result: HHLResult, a: npt.ArrayLike, n_shots: int, rng: RNGLike, *, amplified: bool) -> ReadOut:
@@ -136,10 +139,12 @@ def inner_product(result: HHLResult, a: npt.ArrayLike, n_shots: int, rng: RNGLik
     vector = _finite(a, "a")
     if vector.shape != state.shape:
         raise ValueError(f"`a` must be a vector of the {len(state)} entries of the state; got shape {vector.shape}.")
-    length = float(np.linalg.norm(vector))
-    if length == 0.0:
+    largest = float(np.abs(vector).max())
+    if largest == 0.0:
         raise ValueError("`a` must not be zero: there is no state to prepare. Its inner product is 0.")
-    overlap = complex(np.vdot(vector / length, state))
+    unit = vector / largest  # squares of 1e200 would overflow
+    length = largest * float(np.linalg.norm(unit))
+    overlap = complex(np.vdot(unit / np.linalg.norm(unit), state))
     is_complex = np.iscomplexobj(state) or np.iscomplexobj(vector)
     means, errors = [], []
     for part in (overlap.real, overlap.imag) if is_complex else (overlap.real,):

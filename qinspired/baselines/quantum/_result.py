@@ -75,9 +75,9 @@ class HHLResult:
         System, clock and ancilla qubits, and for the walk one flag of the block encoding. Work space of the
         evolution, of a block encoding and of a memory is not counted.
     amplification_rounds : int
-        Rounds m of amplitude amplification, floor(pi/(4 theta)); 0 where plain repetition costs no more.
+        Rounds m of amplitude amplification that make `expected_runs` least; 0 where plain repetition does.
     expected_runs : float
-        Expected runs of the circuit for one success, min(1/p, (2m+1)/sin^2((2m+1) theta)), theta = arcsin
+        Expected runs of the circuit for one success, (2m+1)/sin^2((2m+1) theta), theta = arcsin
         sqrt(p).
     parameters : Mapping
         Every parameter as used, also the automatic ones: among them `n_clock_qubits`, `evolution_time` (None
@@ -158,7 +158,7 @@ class HHLResult:
         -------
         ReadOut
             `estimate` is the unit vector; `standard_error` the root mean square of its l2 error by the law for large N,
-            sqrt((n - 1)/(4N)), to which wrong signs come on top. `details` has `proven_bound`, sqrt(36 n ln n/N), and
+            sqrt((n - 1)/(4N)), to which wrong signs come on top; with estimated phases sqrt((5n - 1)/(4N)). `details` has `proven_bound`, sqrt(36 n ln n/N), and
             `realised_error`, which only a simulation knows.
 
         Notes
