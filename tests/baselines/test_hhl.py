@@ -143,14 +143,16 @@ def test_error_falls_as_the_clock_grows():
     assert errors[-1] < 1e-5
 
 
-def test_threshold_filter_on_a_representable_spectrum_is_the_exact_projector():
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("seed", range(6))  # in some of which the eigenvalue 3 is rounded to less
+def test_threshold_filter_on_a_representable_spectrum_is_the_exact_projector(seed):
+    rng = np.random.default_rng(seed)
     Q, b = random_orthogonal(rng, 4), rng.standard_normal(4)
     A = (Q * [1.0, 2.0, 3.0, 5.0]) @ Q.T
     result = hhl((A + A.T) / 2, b, n_clock_qubits=3, evolution_time=PI / 4, filter="threshold", threshold=3.0)
     kept = Q[:, 2:] @ (Q[:, 2:].T @ b)
     np.testing.assert_allclose(result.x, kept, atol=1e-12)
     assert result.success_probability == pytest.approx((kept @ kept) / (b @ b), abs=1e-12)
+    assert result.l2_error < 1e-12
 
 
 def test_svd_factors_stand_for_their_product():
@@ -201,6 +203,19 @@ def test_real_input_gives_real_output_and_huge_entries_do_not_overflow():
     result = hhl(toeplitz(4) * 1e200, first(4) * 1e200, n_clock_qubits=8)
     assert result.x.dtype == np.float64
     np.testing.assert_allclose(result.x, hhl(toeplitz(4), first(4), n_clock_qubits=8).x, rtol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-304, 1e-300, 1e300, 5e307])
+def test_entries_near_the_ends_of_float64_change_nothing(scale):
+    A, expected = np.array([[1.0, 0.3], [0.3, 0.7]]), hhl([[1.0, 0.3], [0.3, 0.7]], [1.0, 2.0], n_clock_qubits=6)
+    found = hhl(A * scale, [1.0, 2.0], n_clock_qubits=6)
+    assert found.success_probability == pytest.approx(expected.success_probability, rel=1e-9)
+    np.testing.assert_allclose(found.state, expected.state, rtol=1e-9)
+
+
+def test_probabilities_of_tiny_right_hand_sides_stay_below_one():
+    for size in (5e-324, 1e-320, 1e-310):
+        assert hhl(np.eye(2), [size, size], n_clock_qubits=4).success_probability <= 1.0 + 1e-12
 
 
 def test_automatic_clock_is_accurate_and_reported():

@@ -312,6 +312,14 @@ def test_a_little_noise_changes_little_and_full_noise_leaves_nothing():
     assert levels == sorted(levels, reverse=True)
 
 
+@pytest.mark.parametrize("p", [0.9, 1.0])
+def test_noisy_state_is_one_of_the_answer_also_where_the_padding_leads(p):
+    for A, b in ((np.diag([1.0, 2.0, 3.0]), np.ones(3)), (np.array([[1.0], [2.0]]), np.ones(2))):
+        result = hhl_gates(A, b, n_clock_qubits=2, depolarising=p)
+        assert np.linalg.norm(result.state) == pytest.approx(1.0, abs=1e-12)
+        assert np.isfinite(result.x).all()
+
+
 def test_counts_of_loading_and_of_dense_gates_are_the_published_ones():
     # 2^q - 2 for real and 2^(q+1) - 2q - 2 for complex amplitudes; (23/48) 4^k - (3/2) 2^k + 4/3.
     assert [Register(np.ones(1 << q), 1).n_cnots for q in (1, 2, 3, 4)] == [0, 2, 6, 14]
@@ -495,11 +503,19 @@ def test_filter_is_not_read_off_where_b_has_no_part():
     np.testing.assert_array_equal(np.isnan(curve.applied), [False, True])
 
 
+def test_large_product_formulas_are_refused_as_in_the_eigenbasis():
+    with pytest.raises(ValueError, match=r"`A` must have at most 256 rows .* got 512"):
+        hhl_gates(np.eye(300), np.ones(300), n_clock_qubits=3, trotter=(1, 1))
+
+
 def test_large_registers_are_refused_with_their_memory():
     with pytest.raises(ValueError, match=r"2 system qubits, 24 clock qubits and an ancilla take 134217728 \(2 GiB\)"):
         hhl_gates(toeplitz(4), first(4), n_clock_qubits=24)
     with pytest.raises(ValueError, match=r"268435456 \(4 GiB\) for the density matrix. Set `depolarising` to 0"):
         hhl_gates(toeplitz(4), first(4), n_clock_qubits=11, depolarising=0.1)
+    for options in ({}, {"depolarising": 0.1}):
+        with pytest.raises(ValueError, match="must make a register of at most"):
+            hhl_gates(toeplitz(4), first(4), n_clock_qubits=10_000, **options)
 
 
 @pytest.mark.parametrize(

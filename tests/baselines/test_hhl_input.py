@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from qinspired.baselines import hhl
 def test_weaknesses_are_listed():
     A, b = np.diag([0.01, 1.0]), [1.0, 1.0]
     assert any("aliasing" in text for text in hhl(A, b, n_clock_qubits=4, evolution_time=7.0).warnings)
+    assert any("lies above the last register" in w for w in hhl(A, b, n_clock_qubits=6, evolution_time=6.2).warnings)
     assert any("register step" in text for text in hhl(A, b, n_clock_qubits=4).warnings)
+    assert any("more than the 24 simulated" in w for w in hhl(np.diag([1e-12, 1.0]), b, n_clock_qubits=4).warnings)
     assert any("clipped" in text for text in hhl(A, b, n_clock_qubits=10, C=0.1).warnings)
     assert any("set to zero" in text for text in hhl(A, b, n_clock_qubits=10, C=0.1, below="zero").warnings)
     assert any(
@@ -40,6 +44,15 @@ def test_result_is_frozen_and_keeps_time_and_constant_among_its_parameters():
     )
 
 
+def test_result_is_pickled_and_copied():
+    result = hhl(toeplitz(4), first(4), n_clock_qubits=5, shots=10, rng=0)
+    for other in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+        np.testing.assert_array_equal(other.x, result.x)
+        assert other.parameters == result.parameters
+        with pytest.raises(TypeError):
+            other.parameters["C"] = 2.0
+
+
 def test_right_hand_side_in_the_kernel_is_refused():
     with pytest.raises(ValueError, match="must have a part in the range of `A`; it lies in the kernel"):
         hhl(np.diag([1.0, 0.0]), [0.0, 1.0])
@@ -54,12 +67,17 @@ def test_right_hand_side_in_the_kernel_is_refused():
         ([[1, 0], [0, 1]], [np.inf, 1], {}, r"`b` must be finite"),
         ([1.0, 2.0], [1, 1], {}, "`A` must be 2-dimensional"),
         (np.empty((0, 2)), [], {}, "at least one row"),
+        ([[1, 2], [3]], [1, 1], {}, "`A` must be a rectangular array of numbers"),
         ([["a", "b"], ["c", "d"]], [1, 1], {}, "`A` must be numeric"),
         (np.eye(2), [1, 1, 1], {}, "one entry for each of the 2 rows"),
         (np.eye(2), [0, 0], {}, "`b` must not be zero"),
+        (np.eye(2), [1.7e308, 1.7e308], {}, "`b` must have a norm that is a float64"),
+        (np.eye(2) * 1e-310, [1, 0], {}, "`A` must be scaled"),
+        (np.eye(2), [1, 0], {"evolution_time": 1e-310}, "`evolution_time` must be changed"),
         (np.zeros((2, 2)), [1, 0], {}, "must not be the zero matrix"),
-        (np.eye(2), [1, 0], {"n_clock_qubits": 25}, "at most 24; got 25, for which .* would take 6.71 GB"),
-        (np.eye(2), [1, 0], {"n_clock_qubits": 40}, "would take 2.2e\\+05 GB of memory"),
+        (np.eye(2), [1, 0], {"n_clock_qubits": 25}, "at most 24; got 25, for which .* would take 9.73 GB"),
+        (np.eye(2), [1, 0], {"n_clock_qubits": 40}, "would take 3.19e\\+05 GB of memory"),
+        (np.eye(2), [1, 0], {"n_clock_qubits": 10_000}, "at most 24; got 10000"),
         (np.eye(2), [1, 0], {"n_clock_qubits": "best"}, "`n_clock_qubits` must be an integer or 'auto'"),
         (sp.eye_array(100_000), np.ones(100_000), {}, "got shape .* which would take 80 GB"),
         (
@@ -106,6 +124,8 @@ def test_bad_input_is_a_clear_value_error(A, b, options, match):
 
 
 def test_masked_array_is_refused():
+    with pytest.raises(TypeError, match="Load the file first"):
+        hhl("A.npy", [1.0, 1.0])
     with pytest.raises(TypeError, match="masked"):
         hhl(np.ma.masked_array(np.eye(2), mask=np.eye(2)), [1.0, 1.0])
     with pytest.raises(TypeError, match="`C` must be a number"):

@@ -70,6 +70,13 @@ def test_formula_of_commuting_terms_is_exact():
     assert other.parameters["n_exponentials"] == 4 * other.n_queries
 
 
+def test_zero_eigenvalues_stay_zero_under_a_product_formula():
+    for A in (np.diag([0.0, 1.0, 2.0, 3.0]), np.kron([[1.0, 1.0], [1.0, 1.0]], np.diag([1.0, 2.0]))):
+        curve = hhl(A, [1.0, 1.0, 1.0, 0.5], n_clock_qubits=6, trotter=(2, 1)).filter_curve
+        assert np.sum(curve.values == 0.0) == 4 - np.linalg.matrix_rank(A)
+        assert np.abs(curve.target).max() <= 1.0 + 1e-12
+
+
 def test_rotation_with_many_bits_is_the_exact_one_and_with_few_bits_is_not():
     exact = hhl(toeplitz(8), first(8), n_clock_qubits=8)
     errors = [
@@ -160,5 +167,5 @@ def test_product_formula_needs_whole_qubits_a_hermitian_matrix_and_few_rows():
         hhl(np.eye(3), np.ones(3), trotter=(1, 1))
     with pytest.raises(ValueError, match="`trotter` must be None unless `A` is a Hermitian"):
         hhl([[1.0, 1.0], [0.0, 1.0]], np.ones(2), trotter=(1, 1))
-    with pytest.raises(ValueError, match=r"at most 256 rows .* would take 21 MB and 7e\+10 complex"):
+    with pytest.raises(ValueError, match=r"at most 256 rows .* got 512, .* would take 21 MB and 7e\+10 complex"):
         hhl(np.eye(512), np.ones(512), trotter=(1, 1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from qinspired._validation import check_matrix, check_vector
+from qinspired._validation import check_array, check_matrix, check_vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,15 @@ def _checked(values: Any, check: Callable[[Any], Any]) -> npt.NDArray[Any]:
 
 
 def _dense(X: Any, name: str) -> npt.NDArray[Any]:
+    original = X
     if not sp.issparse(X):
+        try:
+            X = X if isinstance(X, np.ndarray) else np.asarray(X)
+        except ValueError:
+            check_array(X, name)  # tells in which way it is no array
+            raise
+        if X.ndim == 0:
+            check_array(original, name)
         return _checked(X, lambda part: check_matrix(part, name))
     matrix: Any = X  # the stubs' sparse base class has no shape
     entries = int(np.prod(matrix.shape, dtype=np.float64))
@@ -119,10 +127,14 @@ def diagonalise(parts: tuple[npt.NDArray[Any], ...], b: npt.NDArray[Any]) -> Spe
     """Return the problem in the eigenbasis if A is Hermitian to rounding, in the singular basis otherwise."""
     import scipy.linalg
 
-    b_norm = float(scipy.linalg.norm(b))  # nrm2 does not overflow for entries beyond 1e154
-    if b_norm == 0.0:
+    scale = float(np.abs(b).max())
+    if scale == 0.0:
         raise ValueError("`b` must not be zero: there is no state to prepare.")
-    b_unit = b / b_norm
+    b_unit = b / scale  # first, as the norm itself may overflow or lose its digits
+    relative = float(np.linalg.norm(b_unit))
+    b_unit, b_norm = b_unit / relative, scale * relative
+    if not np.isfinite(b_norm):
+        raise ValueError("`b` must have a norm that is a float64; scale it down.")
     kind: Literal["eigen", "singular"] = "singular"
     if len(parts) == 3:
         left, values, right = parts[0], parts[1], parts[2].conj().T

@@ -79,8 +79,10 @@ class Output:
     purity: float
 
 
-def read_register(amplitudes: npt.NDArray[np.complex128], exact: npt.NDArray[np.complex128], *, noisy: bool) -> Output:
-    """Return what a final register holds, against the exact answer in the padded system."""
+def read_register(
+    amplitudes: npt.NDArray[np.complex128], exact: npt.NDArray[np.complex128], answers: slice, *, noisy: bool
+) -> Output:
+    """Return what a final register holds, against the exact answer, which fills `answers` of the padded system."""
     n, _, n_states, _ = amplitudes.shape
     if noisy:
         dims = (n, 2, n_states)
@@ -90,7 +92,9 @@ def read_register(amplitudes: npt.NDArray[np.complex128], exact: npt.NDArray[np.
         reduced = np.einsum("ikjk->ij", rho[:, 1, :, :, 1, :])
         p10, p1 = float(np.trace(kept).real), float(np.trace(reduced).real)
         _refuse_failure(p10)
-        vector = np.linalg.eigh(kept)[1][:, -1].astype(np.complex128)
+        # Of the answer's block: with much noise the leading vector of all of `kept` may lie in the padding.
+        vector = np.zeros(n, dtype=np.complex128)
+        vector[answers] = np.linalg.eigh(kept[answers, answers])[1][:, -1]
         overlap = np.vdot(exact, vector)
         if overlap != 0:
             vector = vector * (np.conj(overlap) / abs(overlap))
@@ -114,8 +118,8 @@ def read_register(amplitudes: npt.NDArray[np.complex128], exact: npt.NDArray[np.
         law=np.maximum(law, 0.0),
         p10=p10,
         p1=p1,
-        fidelity=fidelity,
-        fidelity_mixed=mixed,
+        fidelity=min(1.0, fidelity),
+        fidelity_mixed=min(1.0, mixed),
         purity=purity,
     )
 

@@ -24,7 +24,7 @@ PhaseMap: TypeAlias = Literal["hamiltonian", "walk"]
 
 MAX_CLOCK_QUBITS = 24
 _AUTO_CLOCK_QUBITS = 16
-_REGISTER_BYTES = 200
+_REGISTER_BYTES = 290
 # A register or an eigenvalue this close to a bound, relative, is on it.
 _ROUNDING = 1e-9
 
@@ -103,7 +103,7 @@ def register_values(n_states: int, evolution_time: float, *, signed: bool) -> Fl
     k = np.arange(n_states, dtype=np.float64)
     if signed:
         k[n_states // 2 :] -= n_states
-    return k * (2.0 * np.pi / (n_states * evolution_time))
+    return k * (2.0 * np.pi / n_states / evolution_time)
 
 
 def _walk_values(n_states: int, alpha: float) -> Float64Array:
@@ -211,7 +211,7 @@ def _choose_qubits(n_clock_qubits: Any, kappa: float, *, signed: bool) -> int:
     if t > MAX_CLOCK_QUBITS:
         raise ValueError(
             f"`n_clock_qubits` must be at most {MAX_CLOCK_QUBITS}; got {t}, for which the simulation would take "
-            f"{_REGISTER_BYTES * 2.0**t / 1e9:.3g} GB of memory."
+            f"{_REGISTER_BYTES * 2.0 ** min(t, 900) / 1e9:.3g} GB of memory."
         )
     return t
 
@@ -227,10 +227,22 @@ def _choose_time(
         used = max(1, n_states // 16) if isinstance(guard, str) and guard == "auto" else check_count(guard, "guard")
         if used >= top:
             raise ValueError(f"`guard` must be below {top}, the registers of one sign; got {used}.")
-        return 2.0 * np.pi * (top - used) / (n_states * largest), used
+        # Divided by powers of two first, so that nothing overflows before the end.
+        return _representable(2.0 * np.pi * ((top - used) / n_states) / largest, n_states, "`A` must be scaled"), used
     if guard != "auto":
         raise ValueError("`guard` must be 'auto' when `evolution_time` is given, as it has no effect then.")
-    return check_positive(evolution_time, "evolution_time"), None
+    return _representable(
+        check_positive(evolution_time, "evolution_time"), n_states, "`evolution_time` must be changed"
+    ), None
+
+
+def _representable(evolution_time: float, n_states: int, remedy: str) -> float:
+    """Refuse a time whose register values would overflow or vanish."""
+    with np.errstate(over="ignore"):
+        top = np.float64(2.0 * np.pi) / evolution_time
+    if not (np.isfinite(evolution_time) and np.isfinite(top) and top / n_states >= 1e-307):
+        raise ValueError(f"{remedy}: the register values of `evolution_time` {evolution_time:.3g} are no float64.")
+    return evolution_time
 
 
 def _choose_constant(C: Any, values: Float64Array, smallest: float, wanted: Filter) -> float:
@@ -265,7 +277,11 @@ def _resolving_qubits(clock: Clock, largest: float, smallest: float) -> int:
             step = 2.0 * np.pi / (n_states * clock.evolution_time)
         else:
             top = n_states // 2 if clock.signed else n_states
-            step = largest / (top - max(1, n_states // 16))
+            is_auto = clock.guard == max(1, clock.n_states // 16)
+            guard = max(1, n_states // 16) if is_auto else clock.guard
+            if guard >= top:
+                continue
+            step = largest / (top - guard)
         if step <= smallest * (1.0 + _ROUNDING):
             return t
     return 64
@@ -283,17 +299,29 @@ def find_flaws(clock: Clock, problem: SpectralProblem) -> list[str]:
                 f"aliasing: the largest |eigenvalue| {largest:.6g} wraps around the register, which ends at "
                 f"{top:.6g}; shorten `evolution_time`."
             )
+        elif largest > (top - step) * (1.0 + _ROUNDING):
+            flaws.append(
+                f"aliasing: the largest |eigenvalue| {largest:.6g} lies above the last register value "
+                f"{top - step:.6g}, so that a part of it wraps around; shorten `evolution_time`."
+            )
         if clock.window == "sine" and clock.guard is not None and clock.guard < 2:
             flaws.append("the sine window needs 2 guard registers or more; raise `n_clock_qubits` or `guard`.")
     if smallest < step * (1.0 - _ROUNDING):
+        needed = _resolving_qubits(clock, largest, smallest)
+        rest = (
+            "and `min_clock_qubits` tells how many reach a given error."
+            if needed <= MAX_CLOCK_QUBITS
+            else f"more than the {MAX_CLOCK_QUBITS} simulated here; use filter 'ridge' or a truncated SVD."
+        )
         flaws.append(
             f"the smallest non-zero |eigenvalue| {smallest:.6g} is below one register step {step:.6g}; it needs "
-            f"`n_clock_qubits` = {_resolving_qubits(clock, largest, smallest)} to be resolved at all, and "
-            "`min_clock_qubits` tells how many reach a given error."
+            f"`n_clock_qubits` = {needed} to be resolved at all, {rest}"
         )
     done = "clipped" if clock.below == "clip" else "set to zero"
+    # No register value is below the first, so that a C there is as low as is of use.
+    remedy = " Lower `C`." if step * (1.0 + _ROUNDING) < clock.C else ""
     if clock.filter.name == "inverse" and smallest * (1.0 + _ROUNDING) < clock.C:
-        flaws.append(f"eigenvalues below C = {clock.C:.6g} are {done}; the smallest is {smallest:.6g}. Lower `C`.")
+        flaws.append(f"eigenvalues below C = {clock.C:.6g} are {done}; the smallest is {smallest:.6g}.{remedy}")
     elif clock.filter.name in ("ridge", "callable"):
         inside = values[(np.abs(values) >= smallest) & (np.abs(values) <= largest)]
         peak = clock.C * float(np.abs(clock.filter(inside)).max(initial=0.0))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from qinspired.baselines.quantum._frozen import get_state, set_state
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -99,6 +101,9 @@ class CostLine:
     note: str
     reference: str
 
+    __getstate__ = get_state
+    __setstate__ = set_state
+
 
 @dataclass(frozen=True, slots=True)
 class QuantumCosts:
@@ -147,6 +152,9 @@ class QuantumCosts:
     load_width: int
     loads_per_query: int
     assumptions: tuple[str, ...]
+
+    __getstate__ = get_state
+    __setstate__ = set_state
 
     def __getitem__(self, algorithm: str) -> CostLine:
         """Return the line of an algorithm."""

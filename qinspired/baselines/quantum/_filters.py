@@ -21,6 +21,8 @@ FilterLike: TypeAlias = Literal["inverse", "ridge", "threshold"] | Callable[[Any
 _NAMES = ("inverse", "ridge", "threshold")
 # How far a function may be from odd or even before it is called neither, relative to its largest value.
 _PARITY_TOLERANCE = 1e-9
+# A value this close to the threshold, relative, is on it: a register and the eigenvalue beside it fall on one side.
+_ON_THRESHOLD = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,13 @@ class Filter:
         """Whether f is 0 or 1, so that it has no constant C and no unit."""
         return self.name == "threshold"
 
-    def __call__(self, values: Float64Array, *, slack: float = 0.0) -> Float64Array:
-        """Return f; `slack` lowers the threshold by that share, for values that equal it up to rounding."""
+    def __call__(self, values: Float64Array) -> Float64Array:
+        """Return f; a value equal to the threshold up to rounding is kept."""
         found = np.zeros(len(values))
         used = values != 0.0
         v = values[used]
         if self.name == "threshold":
-            found[used] = np.abs(v) >= self.threshold * (1.0 - slack)
+            found[used] = np.abs(v) >= self.threshold * (1.0 - _ON_THRESHOLD)
         elif self.function is not None:
             found[used] = _call(self.function, v)
         else:
@@ -131,8 +133,7 @@ def rotation_table(
 
     With `rotation_bits` m, the angle 2 arcsin r_k is rounded to a multiple of 2 pi/2^m.
     """
-    # A register value equal to the threshold up to rounding belongs to the kept side.
-    r = wanted(values, slack=1e-12)
+    r = wanted(values)
     if not wanted.is_projection:
         r *= C
         # C is often the value of a register itself, whose ratio may exceed 1 by rounding.

@@ -149,7 +149,7 @@ def hhl(
     inverted. Gates are perfect but for `trotter` and `rotation_bits`.
 
     Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r T) for r eigenvalues, in chunks, and
-    O(T log T); about 200 T bytes.
+    O(T log T); about 290 T bytes.
     Error: none but rounding, about 1e-13, against a simulation of the gates.
 
     References
@@ -243,8 +243,8 @@ def hhl(
         norm=norm,
         success_probability=p10,
         success_probability_ancilla=p1,
-        fidelity=abs(overlap) ** 2,
-        fidelity_mixed=overlap_sq / p1,
+        fidelity=min(1.0, abs(overlap) ** 2),
+        fidelity_mixed=min(1.0, overlap_sq / p1),
         l2_error=float(np.linalg.norm(state - aligned)),
         filter_curve=FilterCurve(
             values=spectrum.values,

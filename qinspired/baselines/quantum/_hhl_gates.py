@@ -19,7 +19,7 @@ from qinspired.baselines.quantum._phase_estimation import clock_window
 from qinspired.baselines.quantum._query_counts import amplification
 from qinspired.baselines.quantum._result import FilterCurve, HHLResult
 from qinspired.baselines.quantum._shots import estimate_shots
-from qinspired.baselines.quantum._trotter import check_trotter
+from qinspired.baselines.quantum._trotter import check_trotter, refuse_large_formula
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -130,8 +130,8 @@ def hhl_gates(
     for a controlled dense U on k = q_system + 1 qubits [3]_. A product formula takes 2 w for a controlled exponential
     of a word on w qubits, times its steps and the power of U. The model spreads the errors of a compiled gate evenly
     over its qubits, so it is not any machine's noise. With noise the output is mixed: `state` is the leading
-    eigenvector of its density matrix, turned to a positive overlap with the exact answer, `l2_error` is that of this
-    vector, and `fidelity` that of the mixed state.
+    eigenvector of the answer's block of its density matrix, turned to a positive overlap with the exact answer,
+    `l2_error` is that of this vector, and `fidelity` that of the mixed state.
 
     Cost: O(2^q n) for each controlled power on an n x n system of q qubits in all, O(2^q) for every other gate; 2^q
     times that with noise. O(n^2) for each pass through a Pauli word of a product formula.
@@ -175,6 +175,8 @@ def hhl_gates(
     m = problem.shape[0]
     n_system = sum(problem.shape) if is_dilated else m
     size = 1 << max(1, (n_system - 1).bit_length())
+    if trotter is not None:
+        refuse_large_formula(size)
     noisy = depolarising > 0.0
     if not isinstance(n_clock_qubits, str):
         # Before anything of the register's size is made.
@@ -220,7 +222,7 @@ def hhl_gates(
             "eigenvalue or singular value that `b` touches."
         )
     exact /= exact_norm
-    output = read_register(register.amplitudes, exact, noisy=noisy)
+    output = read_register(register.amplitudes, exact, answers, noisy=noisy)
     is_real = not (np.iscomplexobj(H) or np.iscomplexobj(loaded)) and trotter is None and not noisy
     inside = output.vector[answers].real if is_real else output.vector[answers]
     inside_norm = float(np.linalg.norm(inside))
@@ -293,7 +295,7 @@ def hhl_gates(
 
 
 def _refuse_large(size: int, t: int, *, noisy: bool) -> None:
-    amplitudes = size << (t + 1)
+    amplitudes = size << (min(t, 400) + 1)  # whose square is still a float
     numbers = amplitudes**2 if noisy else max(amplitudes, t * size * size)
     if numbers > _MAX_NUMBERS:
         what = "density matrix" if noisy else "state vector and the powers of U"

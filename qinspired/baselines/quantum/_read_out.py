@@ -11,6 +11,7 @@ import numpy as np
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_array, check_count, first_nonfinite, native_float, raise_nonfinite
+from qinspired.baselines.quantum._frozen import get_state, set_state
 from qinspired.baselines.quantum._query_counts import amplification
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class ReadOut:
     n_queries: int
     samples: IntArray | None = None
     details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    __getstate__ = get_state
+    __setstate__ = set_state
 
 
 def sample(result: HHLResult, n_samples: int, rng: RNGLike, *, amplified: bool) -> ReadOut:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qinspired.baselines.quantum import _read_out
+from qinspired.baselines.quantum._frozen import get_state, set_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,6 +110,9 @@ class HHLResult:
     simulation_seconds: float
     shots: ShotEstimate | None = None
 
+    __getstate__ = get_state
+    __setstate__ = set_state
+
     def sample(self, n_samples: int, *, amplified: bool = True, rng: RNGLike = None) -> ReadOut:
         """Return indices drawn with probability |state_i|^2, and their frequencies.
 
@@ -158,8 +162,8 @@ class HHLResult:
         -------
         ReadOut
             `estimate` is the unit vector; `standard_error` the root mean square of its l2 error by the law for large N,
-            sqrt((n - 1)/(4N)), to which wrong signs come on top; with estimated phases sqrt((5n - 1)/(4N)). `details` has `proven_bound`, sqrt(36 n ln n/N), and
-            `realised_error`, which only a simulation knows.
+            sqrt((n - 1)/(4N)), to which wrong signs come on top; with estimated phases sqrt((5n - 1)/(4N)). `details`
+            has `proven_bound`, sqrt(36 n ln n/N), and `realised_error`, which only a simulation knows.
 
         Notes
         -----

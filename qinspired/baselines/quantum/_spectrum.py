@@ -44,6 +44,9 @@ def evolved_spectrum(problem: SpectralProblem, clock: Clock, A: npt.NDArray[Any]
     order, steps = pair
     formula = eigenphases(A, clock.evolution_time, order, steps)
     turns = formula.phases if clock.signed else np.mod(formula.phases, 1.0)
+    # Rounding of a product of this many factors; a zero that is rounded to less is 1 mod 1.
+    rounding = np.finfo(np.float64).eps * max(len(A), formula.n_exponentials)
+    turns = np.where(np.abs(turns - np.rint(turns)) <= rounding, 0.0, turns)
     return Spectrum(
         phases=formula.phases,
         values=np.asarray(turns * (2.0 * np.pi / clock.evolution_time)),

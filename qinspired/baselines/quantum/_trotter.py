@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from qinspired._typing import Float64Array
 
-__all__ = ["ProductFormula", "check_trotter", "eigenphases"]
+__all__ = ["ProductFormula", "check_trotter", "eigenphases", "refuse_large_formula"]
 
 MAX_SIZE = 256
 
@@ -40,6 +40,17 @@ def check_trotter(trotter: Any) -> tuple[int, int] | None:
     return order, steps
 
 
+def refuse_large_formula(n: int) -> None:
+    """Refuse a matrix of n rows whose Pauli terms are too many."""
+    if n > MAX_SIZE:
+        raise ValueError(
+            f"`A` must have at most {MAX_SIZE} rows for `trotter`, with its dilation and padding; got {n}, whose "
+            f"{n**2} Pauli terms and the "
+            f"product of their exponentials would take {5 * 16 * n**2 / 1e6:.0f} MB and {float(n) ** 4:.0e} complex "
+            "multiplications a step."
+        )
+
+
 def eigenphases(A: npt.NDArray[Any], time: float, order: int, steps: int) -> ProductFormula:
     """Return the eigenphases and eigenvectors of the formula for exp(i A time)."""
     import scipy.linalg
@@ -50,12 +61,7 @@ def eigenphases(A: npt.NDArray[Any], time: float, order: int, steps: int) -> Pro
             f"`A` must have 2^q rows for `trotter`, as its Pauli terms act on whole qubits; got {n}. Pad it with a "
             f"diagonal block to {1 << n.bit_length()} rows."
         )
-    if n > MAX_SIZE:
-        raise ValueError(
-            f"`A` must have at most {MAX_SIZE} rows for `trotter`; got {n}, whose {n**2} Pauli terms and the "
-            f"product of their exponentials would take {5 * 16 * n**2 / 1e6:.0f} MB and {float(n) ** 4:.0e} complex "
-            "multiplications a step."
-        )
+    refuse_large_formula(n)
     terms = pauli_decomposition(A)
     gate = product_formula(terms, time, order, steps)
     # A unitary is normal, so that its Schur form is diagonal, with orthonormal vectors also in degenerate spaces.
