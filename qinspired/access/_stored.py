@@ -139,9 +139,11 @@ class CSRMatrix(RowStorage):
     """
 
     _pages: tuple[FilePages, ...] = ()
+    _has_order = True
 
     def __init__(self, matrix: Any, norms: Float64Array | None = None, *, index: str = "now") -> None:
         self._keep(matrix)
+        self._has_order = index == "now"
         super().__init__(matrix.shape, self._data.dtype, norms, index=index)
 
     def _keep(self, matrix: Any) -> None:
@@ -166,6 +168,15 @@ class CSRMatrix(RowStorage):
         copy.sum_duplicates()
         self._keep(copy)
         return self._compute_norms()
+
+    @property
+    def _in_order(self) -> bool:
+        """Whether the indices of each row are known to ascend."""
+        return self._has_order or self.has_index
+
+    def _put_in_order(self) -> None:
+        if not self._in_order:
+            _ = self._norms  # the index pass sorts indices and adds up repeated ones
 
     def _row_chunks(self) -> Iterator[tuple[int, int]]:
         """Go through the rows in parts of about 256 MB."""
@@ -236,12 +247,15 @@ class CSRMatrix(RowStorage):
         parts = [self._gather(rows[start:stop]) for start, stop in self._announced(rows)]
         pointers = np.concatenate([[0], *(np.diff(part.indptr) for part in parts)]).cumsum()
         data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
-        return _csr_block(data, indices, pointers, self._shape[1])
+        return _csr_block(data, indices, pointers, self._shape[1], self._in_order)
 
     def _gather(self, rows: IntArray) -> sp.csr_array[Any]:
-        return _csr_block(*csr_gather_rows(self._data, self._indices, self._indptr, rows), self._shape[1])
+        return _csr_block(
+            *csr_gather_rows(self._data, self._indices, self._indptr, rows), self._shape[1], self.has_index
+        )
 
     def _read_entries(self, rows: IntArray, cols: IntArray) -> FloatArray:
+        self._put_in_order()
         values = np.zeros(len(rows), dtype=self._dtype)
         for start, stop in self._announced(rows) if self._are_mapped else [(0, len(rows))]:
             places = csr_find(self._indices, self._indptr, rows[start:stop], cols[start:stop])
@@ -250,6 +264,7 @@ class CSRMatrix(RowStorage):
         return values
 
     def _draw_cols(self, rows: IntArray, key: np.uint64) -> IntArray:
+        self._put_in_order()
         if not self._are_mapped:
             return csr_sample_cols(self._data, self._indices, self._indptr, rows, key)
         cols = np.empty(len(rows), dtype=np.int64)
@@ -265,7 +280,8 @@ class CSRMatrix(RowStorage):
             stop = min(start + rows_per_block, m)
             low, high = self._indptr[start], self._indptr[stop]
             pointers = self._indptr[start : stop + 1] - low
-            yield start, _csr_block(self._entries(slice(low, high)), self._indices[low:high], pointers, self._shape[1])
+            parts = self._entries(slice(low, high)), self._indices[low:high], pointers
+            yield start, _csr_block(*parts, self._shape[1], self._in_order)
             self._drop(start, stop)
 
     def _entries(self, places: Any) -> FloatArray:
@@ -273,12 +289,15 @@ class CSRMatrix(RowStorage):
         return part
 
 
-def _csr_block(data: FloatArray, indices: IntArray, indptr: IntArray, n_cols: int) -> sp.csr_array[Any]:
+def _csr_block(
+    data: FloatArray, indices: IntArray, indptr: IntArray, n_cols: int, canonical: bool = True
+) -> sp.csr_array[Any]:
     """Return a CSR array of these parts; its constructor would look through the indices, and copy some."""
     block: Any = sp.csr_array((len(indptr) - 1, n_cols), dtype=data.dtype)
     block.data, block.indices = data, indices
     block.indptr = indptr.astype(indices.dtype, copy=False) if len(data) <= np.iinfo(np.int32).max else indptr
-    block.has_canonical_format = True
+    if canonical:
+        block.has_canonical_format = True
     found: sp.csr_array[Any] = block
     return found
 

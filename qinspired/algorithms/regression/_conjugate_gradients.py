@@ -120,13 +120,15 @@ class RitzValues:
 
     def still_falling(self) -> float:
         """Return the least Ritz value over what it was after half as many iterations."""
+        if len(self._diagonal) < 2:
+            return 1.0
         half = RitzValues()
         half._diagonal, half._beside = self._diagonal[: len(self._diagonal) // 2], self._beside
         return min(self._end(0) / half._end(0), 1.0)
 
     def settled(self) -> RitzValues:
         """Return the ends as seen so far, and as they go on to move, as known."""
-        if len(self._diagonal) < 2:
+        if not self._diagonal:
             return RitzValues()
         return RitzValues(self._end(0) * self.still_falling(), self._end(len(self._diagonal) - 1))
 
@@ -196,8 +198,11 @@ def conjugate_gradients(
         rounding = 16.0 * _EPS * (float(np.linalg.norm(x)) + math.sqrt(total) + far)
         error = _error(square, max(low, least_eigenvalue), high, length, rounding)
         certain = square <= rounding**2
-        if least_eigenvalue > 0.0:
-            certain = certain or _error(square, least_eigenvalue, high, length, rounding).high <= tolerance
+        if least_eigenvalue > 0.0 and not certain:
+            sure = _error(square, least_eigenvalue, high, length, rounding)
+            certain = sure.high <= tolerance
+            # What ends the iteration unconfirmed is what is promised, not the Ritz values of a few iterations.
+            error = sure if certain and not spectrum.known else error
         if error.high > tolerance:
             wait = -1
         elif wait < 0:

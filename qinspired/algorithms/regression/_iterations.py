@@ -13,14 +13,17 @@ from qinspired.algorithms.regression._gradient_passes import GradientPasses, fir
 from qinspired.kernels import csr_gradient
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qinspired._typing import Float64Array
     from qinspired.access import CountingMatrix
 
 __all__ = ["solve_by_iterations"]
 
-# Rows, drawn uniformly, whose eigenvalues stand for those of A, a multiple of the columns; and products with them, as
-# long as these together are no more than so many passes over A.
-_ROWS_PER_COLUMN, _FEWEST_PRODUCTS, _MOST_PRODUCTS, _MOST_PASSES = 4, 10, 40, 2.0
+# Products with a random vector that show the spectrum: with rows drawn uniformly, a multiple of the columns, if there
+# are so many times more of them, and with A if not.
+_FEWEST_PRODUCTS, _MOST_PRODUCTS = 10, 40
+_ROWS_PER_COLUMN, _FEW_OF_ALL = 4, 5
 
 _CONVERGED = 1e-20
 
@@ -49,46 +52,59 @@ def solve_by_iterations(
     R = Scales(np.sqrt(squares / scale**2 + problem.penalty) if scaled else np.ones(len(squares)))
     # x^T A^T A x >= 0, so that of the scaled matrix no eigenvalue is below the penalty over the largest scale squared.
     certain = problem.penalty / float(squares.max() / scale**2 + problem.penalty) if scaled else 0.0
-    known = certain > _GOOD_ENOUGH
-    spectrum = RitzValues() if known else _spectrum_of_drawn_rows(A, R, scale, problem.penalty, rng)
+    spectrum, probed = RitzValues(), 0
+    if certain < _GOOD_ENOUGH:
+        spectrum, probed = _look_at_spectrum(A, problem, R, scale, rng)
     found = conjugate_gradients(
         problem, b, R, spectrum, tolerance, first=gradient / scale, least_eigenvalue=certain, most=most
     )
     if found is None:
         return None
-    how = f"conjugate gradients{' over scaled columns' if scaled else ''}, {found.n_passes} passes"
+    how = f"conjugate gradients{' over scaled columns' if scaled else ''}, {found.n_passes + probed} passes"
     return ExactSolution(found.x / scale, found.error.high, how, residual_sq=found.residual_sq)
 
 
-def _spectrum_of_drawn_rows(
-    A: CountingMatrix, R: Scales, scale: float, penalty: float, rng: np.random.Generator
-) -> RitzValues:
-    """Return where the eigenvalues lie, from a few rows and a random vector, if rows are many.
+def _look_at_spectrum(
+    A: CountingMatrix, problem: GradientPasses, R: Scales, scale: float, rng: np.random.Generator
+) -> tuple[RitzValues, int]:
+    """Return where the eigenvalues lie, by products with a random vector, and how many passes over A these took.
 
-    A target may hide small eigenvalues from iterations that begin with it; a random vector has a part in all.
+    A target may hide small eigenvalues from iterations that begin with it; a random vector has a part in all. On a
+    matrix with pairs of nearly equal columns, 30,000 x 4,400, errors were up to 59 times their bounds without it.
     """
-    (m, n), n_rows = A.shape, _ROWS_PER_COLUMN * A.shape[1]
-    n_products = int(min(_MOST_PASSES * m / n_rows, _MOST_PRODUCTS))
-    if n_products < _FEWEST_PRODUCTS:
-        return RitzValues()
-    drawn: Any = A.rows(rng.integers(m, size=n_rows))
-    nothing, weight = np.zeros(n_rows), m / n_rows / scale**2
-    spectrum = RitzValues()
+    m, n = A.shape
+    sampled = m >= _FEW_OF_ALL * _ROWS_PER_COLUMN * n
+    product = _product_of_drawn_rows(A, problem.penalty, scale, rng) if sampled else problem.product
+    spectrum, taken = RitzValues(), 0
     residual = rng.standard_normal(n)
     direction, square = residual.copy(), float(residual @ residual)
-    for taken in range(n_products):
+    while taken < _MOST_PRODUCTS:
         if taken >= _FEWEST_PRODUCTS and taken % _LOOK_EVERY == 0 and spectrum.still_falling() > 1.0 - _SETTLED:
             break
         p = R.solve(direction)
-        gradient, _, fitted = csr_gradient(drawn.data, drawn.indices, drawn.indptr, p, nothing)
-        curvature = weight * fitted + penalty * float(p @ p)
+        image, curvature = product(p)
+        taken += 1
         if not 0.0 < curvature < math.inf:
             break
         step = square / curvature
-        residual -= step * R.solve_transposed(penalty * p - weight * gradient)
+        residual -= step * R.solve_transposed(image)
         before, square = square, float(residual @ residual)
         spectrum.add(step, square / before)
         if square <= _CONVERGED * before:
             break
         direction = residual + square / before * direction
-    return spectrum.settled()
+    return spectrum.settled(), 0 if sampled else taken
+
+
+def _product_of_drawn_rows(
+    A: CountingMatrix, penalty: float, scale: float, rng: np.random.Generator
+) -> Callable[[Float64Array], tuple[Float64Array, float]]:
+    m, n_rows = A.shape[0], _ROWS_PER_COLUMN * A.shape[1]
+    drawn: Any = A.rows(rng.integers(m, size=n_rows))
+    nothing, weight = np.zeros(n_rows), m / n_rows / scale**2
+
+    def product(p: Float64Array) -> tuple[Float64Array, float]:
+        gradient, _, fitted = csr_gradient(drawn.data, drawn.indices, drawn.indptr, p, nothing)
+        return penalty * p - weight * gradient, weight * fitted + penalty * float(p @ p)
+
+    return product

@@ -158,7 +158,7 @@ def first_iterations(A: CountingMatrix) -> int:
     With an index and no moments in question, a few rows are looked at for a low rank before.
     """
     base, (m, n), entries = base_of(A), A.shape, A.n_stored
-    if not isinstance(base, CSRMatrix):
+    if not isinstance(base, CSRMatrix) or entries == 0:
         return 0
     if min(m, n) > PRIMAL_COLUMNS:
         return 0 if base.has_index else _FIRST_ITERATIONS

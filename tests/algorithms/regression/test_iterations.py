@@ -98,6 +98,46 @@ def test_squares_out_of_range_are_left_to_the_index(factor, rng):
     np.testing.assert_allclose(solution.x * factor, plain.x, rtol=1e-4)
 
 
+def test_a_matrix_without_entries_is_refused(rng):
+    with pytest.raises(qi.exceptions.ZeroMassError, match="non-zero entry"):
+        qi.least_squares(sp.csr_array((1000, 10)), rng.standard_normal(1000))
+
+
+def test_the_source_of_a_solution_answers_though_its_rows_are_in_disorder(rng):
+    cols, data = rng.integers(40, size=20_000), rng.standard_normal(20_000)
+    A = sp.csr_array((data, cols, np.arange(0, 20_001, 10)), shape=(2000, 40))
+    dense = A.toarray()
+    source = qi.least_squares(A, rng.standard_normal(2000), rng=0).source
+    np.testing.assert_allclose(source.query(np.arange(2000)[:, None], np.arange(40)), dense, atol=1e-12)
+    np.testing.assert_allclose((source.rows([3]) + source.rows([4])).toarray(), dense[[3]] + dense[[4]], atol=1e-12)
+
+
+def test_nearly_equal_columns_do_not_hide_from_the_bound():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        half, other = (
+            sp.random_array((3000, 440), density=4 / 440, rng=rng, data_sampler=rng.standard_normal) for _ in range(2)
+        )
+        A = sp.csr_array(sp.hstack([half, half + 0.01 * other]))
+        b = A @ rng.standard_normal(880)
+        b += 0.1 * np.linalg.norm(b) / np.sqrt(3000) * rng.standard_normal(3000)
+        exact = scipy.linalg.lstsq(A.toarray(), b)[0]
+        for tolerance in (0.1, 0.03, 0.01):
+            solution = qi.least_squares(A, b, tolerance=tolerance, rng=seed)
+            assert prediction_error(A, solution.x, exact) <= solution.error.high <= tolerance
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 1.0])
+def test_the_bound_that_ends_an_iteration_is_the_one_that_is_told(ridge, rng):
+    # One-hot rows and the target 1: solved by one direction, which shows one eigenvalue of many.
+    groups = [rng.integers(size, size=3000) + offset for size, offset in ((30, 0), (50, 30), (20, 80))]
+    A = sp.csr_array((np.ones(9000), np.column_stack(groups).ravel(), np.arange(0, 9001, 3)), shape=(3000, 100))
+    exact = Ridge(alpha=ridge, fit_intercept=False).fit(A.toarray(), np.ones(3000)).coef_
+    for tolerance in (0.3, 0.1, 0.01):
+        solution = qi.least_squares(A, np.ones(3000), ridge=ridge, tolerance=tolerance, rng=0)
+        assert prediction_error(A, solution.x, exact) <= solution.error.high
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_an_entry_that_is_not_finite_is_named(value, rng):
     A, b = sparse_system(rng)
@@ -161,7 +201,7 @@ def test_an_iteration_that_ends_at_once_is_an_answer(rng):
     b = rng.standard_normal(60)
     solution = qi.least_squares(sp.csr_array(np.diag(scales)), b, tolerance=1e-3, rng=0)
     np.testing.assert_allclose(solution.x, b / scales, rtol=1e-12)
-    assert "conjugate gradients, 2 passes" in solution.status
+    assert "conjugate gradients, 3 passes" in solution.status  # one of them looks at the spectrum
 
 
 def test_a_target_that_only_small_singular_values_explain_is_not_promised_too_much(rng):
