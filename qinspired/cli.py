@@ -126,6 +126,16 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument(
         "--repeats", type=int, default=3, help="timed runs of each solver; the median counts (default 3)"
     )
+    compare.add_argument(
+        "--quantum",
+        action="store_true",
+        help="project the costs of quantum solvers too, in a table of their own, and what would flip the verdict",
+    )
+    compare.add_argument(
+        "--answer",
+        choices=("vector", "sample", "prediction"),
+        help="what --quantum reads from the solution (default vector)",
+    )
     compare.add_argument("--format", choices=("text", "markdown"), default="text", help="of the tables")
     compare.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     compare.add_argument(
@@ -173,6 +183,9 @@ def _compare(options: argparse.Namespace) -> int:
     check_count(options.repeats, "--repeats", low=1)
     if options.no_report and options.output is not None:
         raise ValueError("`--output` must not be given with `--no-report`. Drop one.")
+    if options.answer is not None and not options.quantum:
+        raise ValueError("`--answer` must be given with `--quantum`, whose output it is. Add it.")
+    quantum: Any = (options.answer or "vector") if options.quantum else None
     output = options.output or (None if options.json else _REPORT)
     if options.no_report:
         output = None
@@ -188,7 +201,7 @@ def _compare(options: argparse.Namespace) -> int:
         ]
     facts = experiments.machine()
     with _progress() as tell:
-        reports = experiments.compare(tasks, repeats=options.repeats, seed=options.seed, progress=tell)
+        reports = experiments.compare(tasks, repeats=options.repeats, seed=options.seed, progress=tell, quantum=quantum)
     if options.json:
         document = experiments.compare_document(reports, facts=facts, seed=options.seed, repeats=options.repeats)
         sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")

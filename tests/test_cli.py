@@ -295,3 +295,46 @@ def test_nothing_is_shown_of_progress_where_there_is_no_terminal(capsys: pytest.
     with cli._progress() as tell:
         tell("working")
     assert capsys.readouterr().err == ""
+
+
+def test_quantum_solvers_are_projected_in_a_table_of_their_own(
+    npy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--no-report", "--repeats", "1", "--quantum"]
+    assert main(["compare", npy, *options, "--answer", "sample"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("fastest that meets") < out.index("PROJECTED, not measured: one column, drawn by the squares")
+    assert "What would flip it:" in out
+    wide = save(tmp_path / "wide.csv", matrix(8, 30))
+    assert main(["compare", wide, *options, "--target", "last", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["tasks"][0]["quantum"]
+    assert found["answer"] == "vector"
+    assert found["costs"]["shape"] == [8, 29]
+    sp.save_npz(tmp_path / "A.npz", sp.csr_array(np.where(matrix() > 1.5, matrix(), 0.0)))
+    assert main(["compare", str(tmp_path / "A.npz"), *options, "--rank", "2", "--format", "markdown"]) == 0
+    assert "| quantum recommender" in capsys.readouterr().out
+
+
+def test_singular_data_are_compared_and_the_missing_projection_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "one.npy", np.outer(np.arange(1.0, 31.0), np.arange(1.0, 9.0)))
+    code = main(["compare", str(tmp_path / "one.npy"), "--rank", "2", "--no-report", "--repeats", "1", "--quantum"])
+    assert code == 0
+    assert "nothing is projected; the matrix has a rank below `--rank` 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--answer", "sample"], "`--answer` must be given with `--quantum`"),
+        (["--quantum", "--answer", "matrix"], "invalid choice"),
+        (["--quantum", "--tolerance", "1"], "`--tolerance` must be in (0, 1)"),
+        (["--quantum", "--rank", "0"], "`--rank` must be in"),
+    ],
+)
+def test_a_projection_is_asked_for_in_range(
+    arguments: list[str], message: str, npy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in fails(capsys, "compare", npy, *arguments)
+    assert "no such file" in fails(capsys, "compare", "nowhere.csv", "--quantum")

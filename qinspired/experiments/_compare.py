@@ -14,6 +14,7 @@ from qinspired import problems
 from qinspired.exceptions import ToleranceNotMetWarning
 from qinspired.experiments._linear_solvers import linear_solvers
 from qinspired.experiments._low_rank_solvers import low_rank_solvers
+from qinspired.experiments._projections import QuantumReport, Wanted, project
 from qinspired.experiments._recommendations import RecommendationReport, recommend_all
 from qinspired.experiments._task import Task, reason_to_skip, stored_bytes
 from qinspired.experiments._truth import Truth, find_truth, true_error
@@ -49,6 +50,8 @@ class TaskReport:
         One sentence.
     recommendations : RecommendationReport or None
         For ratings.
+    quantum : QuantumReport or None
+        Projections of quantum solvers, if asked for.
     """
 
     task: Task
@@ -57,6 +60,7 @@ class TaskReport:
     verdicts: tuple[str, ...]
     conclusion: str
     recommendations: RecommendationReport | None = None
+    quantum: QuantumReport | None = None
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ def compare(
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
     solvers: Callable[[Task], list[Solver]] | None = None,
+    quantum: Wanted | None = None,
 ) -> list[TaskReport]:
     """Run every solver on every task and judge them.
 
@@ -92,6 +97,8 @@ def compare(
         Told what runs next.
     solvers : callable, optional
         Task -> its solvers; all that apply by default.
+    quantum : {"vector", "sample", "prediction"}, optional
+        Output for which quantum solvers are projected as well; none are by default.
 
     Returns
     -------
@@ -105,16 +112,23 @@ def compare(
     """
     tell = progress or (lambda _: None)
     choose = solvers or _all_solvers
-    return [_report(task, choose(task), repeats, seed, tell) for task in tasks]
+    return [_report(task, choose(task), repeats, seed, tell, quantum) for task in tasks]
 
 
 def _all_solvers(task: Task) -> list[Solver]:
     return low_rank_solvers() if task.kind == "low-rank" else linear_solvers()
 
 
-def _report(task: Task, solvers: Sequence[Solver], repeats: int, seed: int, tell: Callable[[str], None]) -> TaskReport:
+def _report(
+    task: Task,
+    solvers: Sequence[Solver],
+    repeats: int,
+    seed: int,
+    tell: Callable[[str], None],
+    quantum: Wanted | None,
+) -> TaskReport:
     tell(f"{task.name}: exact answer")
-    truth = find_truth(task)
+    truth = find_truth(task, keep_vectors=quantum is not None)
     tell(f"{task.name}: warm-up")
     warm_up(task, solvers, seed)
     outcomes = []
@@ -126,6 +140,10 @@ def _report(task: Task, solvers: Sequence[Solver], repeats: int, seed: int, tell
     if task.ratings is not None:
         tell(f"{task.name}: recommendations")
         recommendations = recommend_all(task, seed)
+    projected = None
+    if quantum is not None:
+        tell(f"{task.name}: projections of quantum solvers")
+        projected = project(task, truth, outcomes, answer=quantum, seed=seed)
     return TaskReport(
         task=task,
         truth=truth,
@@ -133,6 +151,7 @@ def _report(task: Task, solvers: Sequence[Solver], repeats: int, seed: int, tell
         verdicts=tuple(judge(outcomes, task.tolerance)),
         conclusion=conclude(outcomes, task.tolerance, task.A.shape, stored_bytes(task.A)),
         recommendations=recommendations,
+        quantum=projected,
     )
 
 

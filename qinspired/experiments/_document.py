@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import scipy.sparse as sp
 
 from qinspired.experiments._machine import busy_note, machine_line
+from qinspired.experiments._quantum_tables import quantum_document, quantum_text
 from qinspired.experiments._tables import Format, Table, printable, render_table
 from qinspired.experiments._task import stored_bytes
 from qinspired.experiments._verdicts import percent, promise_broken, show_seconds
@@ -137,6 +138,8 @@ def compare_text(reports: Sequence[TaskReport], *, facts: dict[str, Any], seed: 
         parts.append(render_table(outcome_table(report), style))
         parts.extend([report.task.note] if report.task.note else [])
         parts.append(f"=> {report.conclusion}" if style == "text" else f"**{report.conclusion}**")
+        if report.quantum is not None:
+            parts.extend(quantum_text(report.quantum, report.task, style))
         recommended = report.recommendations
         if recommended is not None:
             if recommended.scores:
@@ -219,6 +222,7 @@ def _task_document(report: TaskReport) -> dict[str, Any]:
         ],
         "conclusion": report.conclusion,
         "recommendations": None if report.recommendations is None else asdict(report.recommendations),
+        "quantum": None if report.quantum is None else quantum_document(report.quantum),
     }
 
 

@@ -19,6 +19,7 @@ from qinspired.experiments._figures import (
     inline_svg,
 )
 from qinspired.experiments._machine import busy_note, machine_line
+from qinspired.experiments._quantum_tables import instance_table, projection_table, quantum_lines
 from qinspired.experiments._tables import printable
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _task_section(report: TaskReport, number: int) -> str:
     for kind, (figure, label) in enumerate(drawings):
         if figure is not None:
             parts.append(f"<figure>{inline_svg(figure, escape(label), f't{number}f{kind}')}</figure>")
+    parts.extend(_quantum_parts(report))
     recommended = report.recommendations
     if recommended is not None:
         if recommended.scores:
@@ -126,6 +128,28 @@ def _task_section(report: TaskReport, number: int) -> str:
         if recommended.suggestions:
             parts.append(_table(suggestion_table(recommended), set(), set()))
     return "\n".join(parts)
+
+
+def _quantum_parts(report: TaskReport) -> list[str]:
+    """Return the projections of quantum solvers, in tables of their own."""
+    found = report.quantum
+    if found is None:
+        return []
+    if found.reason:
+        return [f"<h3>Quantum solvers</h3><p>Nothing is projected; {_text(found.reason)}</p>"]
+
+    def listed(lines: Sequence[str]) -> str:
+        return f'<ul class="small">{"".join(f"<li>{_text(line)}</li>" for line in lines)}</ul>'
+
+    parts = [
+        "<h3>Quantum solvers, projected</h3>",
+        f'<p class="conclusion">{_text(found.verdict)}</p>',
+        _table(projection_table(found), set(), set()),
+        _table(instance_table(found), set(), set()),
+    ]
+    if found.flips:
+        parts.extend(["<p>What would flip it:</p>", listed([flip.text for flip in found.flips])])
+    return [*parts, listed(quantum_lines(found, report.task))]
 
 
 def _table(table: Table, ours: set[str], fastest: set[str], caption: str | None = None) -> str:

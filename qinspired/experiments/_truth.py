@@ -37,15 +37,18 @@ class Truth:
         |A - A_k|_F / |A|_F of a low-rank task, |A x* - b| / |b| of a linear one.
     how : str
         The solver.
+    vectors : ndarray, shape (r, n), or None
+        A right singular vector for each singular value, where asked for and all are known.
     """
 
     value: Float64Array
     singular_values: Float64Array
     best_error: float
     how: str
+    vectors: Float64Array | None = None
 
 
-def find_truth(task: Task) -> Truth:
+def find_truth(task: Task, *, keep_vectors: bool = False) -> Truth:
     """Solve a task exactly, in float64."""
     A = task.A.astype(np.float64, copy=False)
     if task.kind == "low-rank":
@@ -55,7 +58,8 @@ def find_truth(task: Task) -> Truth:
         norm = float(scipy.linalg.norm(entries))
         values = found.singular_values.astype(np.float64)
         best = metrics.optimal_error(values, norm, task.rank)
-        return Truth(found.components[: task.rank].astype(np.float64), values, best, found.method)
+        vectors = found.components.astype(np.float64)
+        return Truth(vectors[: task.rank], values, best, found.method, vectors if keep_vectors and not dear else None)
     if reason_to_skip(task, exact_least_squares()):
         solved = baselines.lsqr(A, task.right_hand_side, tolerance=1e-14)
     else:
