@@ -27,6 +27,12 @@ _WARNING = (
 )
 
 
+_EXTRAPOLATED = (
+    "The crossings are extrapolations: queries as at this size, gates by the same formulas. A measured time in "
+    "proportion to the entries belongs to a solver that reads them all; one that samples by an index, the classical "
+    "counterpart of free lookups, need not."
+)
+
 # How the measured and the projected question differ.
 _SAME = {
     "low-rank": (
@@ -81,6 +87,8 @@ def quantum_lines(report: QuantumReport, task: Task) -> list[str]:
         out.extend(f"{line.algorithm}: {line.note}. [{line.reference}]" for line in report.lines)
         out.append(f"Assumed: {'; '.join(costs.assumptions)}.")
     out.append(_SAME[task.kind])
+    if report.flips:
+        out.append(_EXTRAPOLATED)
     return [*out, _WARNING]
 
 
