@@ -10,8 +10,9 @@ import pytest
 import scipy.sparse as sp
 
 from qinspired import baselines, problems
-from qinspired.experiments import _task, compare, compare_document, compare_text, html_report
+from qinspired.experiments import _projections, _task, compare, compare_document, compare_text, html_report
 from qinspired.experiments._projections import Wanted, project, unit_costs
+from qinspired.experiments._quantum_runs import recommender_instance
 from qinspired.experiments._quantum_tables import projection_table, quantum_document, quantum_text
 from qinspired.experiments._task import Task
 from qinspired.experiments._truth import find_truth
@@ -97,6 +98,9 @@ def test_the_recommender_is_the_threshold_filter_of_the_walk_on_the_row_of_media
     assert run.l2_error == pytest.approx(same.l2_error, rel=1e-6)
     assert same.l2_error <= 0.05
     assert all(direct(run.clock_qubits - 1, other).l2_error > 0.05 for other in ("hadamard", "sine"))
+    both = [direct(run.clock_qubits, other) for other in ("hadamard", "sine")]
+    cost = [other.n_queries * other.expected_runs for other in both if other.l2_error <= 0.05]
+    assert same.n_queries * same.expected_runs == min(cost)
     # The exact answer, without the library.
     V = np.linalg.svd(A)[2][:3]
     exact = V.T @ (V @ A[row])
@@ -118,13 +122,46 @@ def test_the_recommender_is_the_threshold_filter_of_the_walk_on_the_row_of_media
 def test_without_all_singular_values_the_rest_of_the_row_is_lumped_below_the_threshold(
     sparse: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = projected(low_rank_task(sparse=sparse))
+    task = low_rank_task(sparse=sparse, shape=(90, 70))
+    whole = projected(task)
     monkeypatch.setattr(_task, "_MOST_OPERATIONS", 1.0)
-    part = projected(low_rank_task(sparse=sparse))
+    part = projected(task)
     assert "root mean square" in part.instances[0].note
     assert part.instances[0].l2_error <= 0.05
     assert part.kappa_encoding == pytest.approx(whole.kappa_encoding, rel=1e-6)
     assert part.instances[0].success_probability == pytest.approx(whole.instances[0].success_probability, rel=0.1)
+
+
+@pytest.mark.parametrize("tolerance", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_recommender_takes_the_window_of_fewer_uses_and_what_is_left_of_the_row_at_its_mean(
+    tolerance: float, whole: bool
+) -> None:
+    A = problems.low_rank_matrix((30, 18), 3, noise=0.9, rng=2).A
+    sigma, V = np.linalg.svd(A)[1:]
+    kept = 18 if whole else 4
+    threshold, size = (sigma[2] + sigma[3]) / 2, float(np.linalg.norm(sigma))
+    run = recommender_instance(A, sigma[:kept], V[:kept], A[0], size, threshold, tolerance, whole=whole)
+    part, values = V @ A[0] / np.linalg.norm(A[0]), sigma
+    if not whole:
+        rest = np.sqrt(np.sum(part[4:] ** 2))
+        values = np.append(sigma[:4], np.sqrt(np.sum((sigma[4:] * part[4:]) ** 2)) / rest)
+        part = np.append(part[:4], rest)
+    least = []
+    for window in ("hadamard", "sine"):
+        direct = baselines.hhl(
+            np.diag(values),
+            part,
+            n_clock_qubits=run.clock_qubits,
+            filter="threshold",
+            threshold=threshold,
+            phase_map="walk",
+            alpha=size,
+            window=window,
+        )
+        if direct.l2_error <= tolerance:
+            least.append((direct.n_queries * direct.expected_runs, direct.success_probability))
+    assert (run.uses_per_run * run.expected_runs, run.success_probability) == pytest.approx(min(least))
 
 
 def test_the_fastest_measured_solver_that_meets_the_tolerance_is_compared_with_the_least_projection() -> None:
@@ -134,6 +171,18 @@ def test_the_fastest_measured_solver_that_meets_the_tolerance_is_compared_with_t
     least = min(line.projected_seconds["optimistic"] for line in report.lines)
     assert report.ratio == pytest.approx(least / (0.5 + report.reading_seconds))
     assert report.winner == ("classical" if report.ratio > 1 else "quantum")
+
+
+def test_reading_the_output_counts_as_measured_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_projections, "_reading_seconds", lambda *_: 0.25)
+    report = projected(linear_task(), measured(0.5), answer="sample")
+    assert report.ratio == pytest.approx(min(line.projected_seconds["optimistic"] for line in report.lines) / 0.75)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_reading_takes_time_but_for_a_vector_that_is_at_hand(answer: Wanted) -> None:
+    assert (projected(linear_task(), answer=answer).reading_seconds > 0.0) == (answer != "vector")
+    assert projected(low_rank_task(), answer=answer).reading_seconds > 0.0
 
 
 def test_a_measurement_slower_than_the_projection_turns_the_verdict() -> None:
