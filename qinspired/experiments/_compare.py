@@ -14,7 +14,7 @@ from qinspired import problems
 from qinspired.exceptions import ToleranceNotMetWarning
 from qinspired.experiments._linear_solvers import linear_solvers
 from qinspired.experiments._low_rank_solvers import low_rank_solvers
-from qinspired.experiments._projections import QuantumReport, Wanted, project
+from qinspired.experiments._projections import project
 from qinspired.experiments._recommendations import RecommendationReport, recommend_all
 from qinspired.experiments._task import Task, reason_to_skip, stored_bytes
 from qinspired.experiments._truth import Truth, find_truth, true_error
@@ -23,6 +23,7 @@ from qinspired.experiments._verdicts import Outcome, conclude, judge
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qinspired.experiments._quantum_report import QuantumReport, Wanted
     from qinspired.experiments._task import Answer, Solver
 
 __all__ = ["Run", "TaskReport", "compare", "run_solver", "summarise", "warm_up"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from qinspired.experiments._projections import CLOCK, duration
+from qinspired.experiments._quantum_report import CLOCK, duration
 from qinspired.experiments._tables import Table, render_table
 from qinspired.experiments._verdicts import percent, show_seconds
 
 if TYPE_CHECKING:
-    from qinspired.experiments._projections import Projection, QuantumReport
+    from qinspired.experiments._quantum_report import Projection, QuantumReport
     from qinspired.experiments._quantum_runs import Instance
     from qinspired.experiments._tables import Format
     from qinspired.experiments._task import Task

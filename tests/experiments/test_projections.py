@@ -11,7 +11,8 @@ import scipy.sparse as sp
 
 from qinspired import baselines, problems
 from qinspired.experiments import _projections, _task, compare, compare_document, compare_text, html_report
-from qinspired.experiments._projections import Wanted, project, unit_costs
+from qinspired.experiments._projections import project, unit_costs
+from qinspired.experiments._quantum_report import Wanted
 from qinspired.experiments._quantum_runs import recommender_instance
 from qinspired.experiments._quantum_tables import projection_table, quantum_document, quantum_text
 from qinspired.experiments._task import Task
@@ -19,7 +20,7 @@ from qinspired.experiments._truth import find_truth
 from qinspired.experiments._verdicts import Outcome
 
 if TYPE_CHECKING:
-    from qinspired.experiments._projections import QuantumReport
+    from qinspired.experiments._quantum_report import QuantumReport
 
 ANSWERS = get_args(Wanted)
 
