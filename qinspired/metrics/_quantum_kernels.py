@@ -74,9 +74,9 @@ def geometric_difference(K_classical: npt.ArrayLike, K_quantum: npt.ArrayLike, *
 
     Notes
     -----
-    For every y, s_C <= g^2 s_Q, s_C at lambda and s_Q at 0. If g is far below sqrt(N), no labels exist for which the
-    error bound of K_Q is far below that of K_C: the classical kernel is as good. If g is of the order of sqrt(N), some
-    labels exist for which K_Q has the better bound; whether those at hand are of this kind, the two complexities tell.
+    For every y, s_C <= g^2 s_Q, s_C at lambda and s_Q at 0: the error bound of K_C is at most g times that of K_Q. Only
+    a g near 1 says that the classical kernel is as good for all labels; for a larger one labels exist for which K_Q has
+    the better bound, and whether those at hand are of this kind, the two complexities tell.
     The statement is about one K_C; take the smallest g over a family of classical kernels. With lambda > 0 the bound of
     K_C has a training error besides, so that a K_C of low rank can have a small g and fit nothing.
     Cost: two symmetric eigendecompositions and one N x N singular value, about 30 N^3 operations.

@@ -175,3 +175,11 @@ def test_types_of_options_are_checked():
         quantum_kernel(points(), entangling=1)
     with pytest.raises(TypeError, match="`repeats`"):
         quantum_kernel(points(), repeats=1.0)
+
+
+@pytest.mark.parametrize("embedding", ["angle", "iqp", "projected"])
+def test_angles_of_no_digits_are_refused(embedding):
+    with pytest.raises(ValueError, match="`bandwidth` times the entries of `X` must be at most"):
+        quantum_kernel([[1e200, 1e200], [1.0, 2.0]], embedding=embedding)
+    with pytest.raises(ValueError, match="`bandwidth`"):
+        quantum_kernel([[1.0, 1.0]], [[1e3, 0.0]], embedding=embedding, bandwidth=1e4)

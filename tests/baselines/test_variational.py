@@ -156,3 +156,19 @@ def test_estimators_are_listed_and_unknown_names_are_not_found():
     assert all(getattr(baselines, name) is not None for name in baselines.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = baselines.nonsense
+
+
+def test_what_is_set_after_the_fit_does_not_change_the_scores():
+    X, y = data()
+    model = VariationalClassifier(1, n_steps=3, random_state=0).fit(X, y)
+    before = model.decision_function(X)
+    model.set_params(entangling=False, bandwidth=3.0, device="lightning.qubit")
+    np.testing.assert_array_equal(model.decision_function(X), before)
+
+
+def test_angles_of_no_digits_are_refused():
+    X, y = data()
+    with pytest.raises(ValueError, match="`bandwidth` times the entries of `X`"):
+        VariationalClassifier(1, n_steps=3, bandwidth=1e10).fit(X, y)
+    with pytest.raises(ValueError, match="`bandwidth` times the entries of `X`"):
+        baselines.FourierSurrogateClassifier(bandwidth=1e10).fit(X, y)

@@ -19,6 +19,9 @@ Embedding: TypeAlias = Literal["angle", "iqp", "projected"]
 
 MAX_QUBITS = 12
 
+# Products of two angles of this size are known to 1e-4 of a turn.
+_MOST_RADIANS = 1e6
+
 
 def quantum_kernel(
     X: npt.ArrayLike,
@@ -98,8 +101,8 @@ def quantum_kernel(
     width = check_positive(gamma, "gamma")
     if not isinstance(entangling, bool | np.bool_):
         raise TypeError(f"`entangling` must be True or False; got {entangling!r}.")
-    rows = check_finite_dense(X, "X").astype(np.float64) * scale
-    cols = None if Y is None else check_finite_dense(Y, "Y").astype(np.float64) * scale
+    rows = check_angles(check_finite_dense(X, "X"), scale, "X")
+    cols = None if Y is None else check_angles(check_finite_dense(Y, "Y"), scale, "Y")
     n_qubits = rows.shape[1]
     if cols is not None and cols.shape[1] != n_qubits:
         raise ValueError(f"`Y` must have the {n_qubits} features of `X`; got {cols.shape[1]}.")
@@ -121,6 +124,17 @@ def quantum_kernel(
         squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
         kernel = np.exp(-0.5 * width * np.maximum(squared, 0.0))
     return _finished(kernel, symmetric=Y is None)
+
+
+def check_angles(points: Any, bandwidth: float, name: str) -> Float64Array:
+    """Return bandwidth times points, which must be angles whose products have digits left after the turns."""
+    largest = float(np.abs(points).max(initial=0.0))
+    if largest > _MOST_RADIANS / bandwidth:
+        raise ValueError(
+            f"`bandwidth` times the entries of `{name}` must be at most {_MOST_RADIANS:g} radians; got entries up to "
+            f"{largest:.3g} and bandwidth {bandwidth:.3g}. Scale the features, or lower `bandwidth`."
+        )
+    return np.asarray(points * bandwidth, dtype=np.float64)
 
 
 def _finished(kernel: Float64Array, *, symmetric: bool) -> Float64Array:

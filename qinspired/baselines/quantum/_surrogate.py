@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_nonnegative, check_positive
+from qinspired.baselines.quantum._kernels import check_angles
 
 if TYPE_CHECKING:
     from typing import Self
@@ -72,7 +73,7 @@ class _FourierSurrogate(BaseEstimator):  # type: ignore[misc]
         self.intercept_: Float64Array = targets.mean(axis=0) - means @ self.coef_
 
     def _features(self, X: Float64Array) -> Float64Array:
-        angles = (self._bandwidth * X) @ self.frequencies_.T
+        angles = check_angles(X, self._bandwidth, "X") @ self.frequencies_.T
         return np.hstack((np.cos(angles) * self._scales, np.sin(angles) * self._scales))
 
     def _scores(self, X: Any) -> Float64Array:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_positive
+from qinspired.baselines.quantum._kernels import check_angles
 from qinspired.baselines.quantum._reuploading import ReuploadingCircuit
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
             raise TypeError(f"`entangling` must be True or False; got {self.entangling!r}.")
         if self.device not in _DEVICES:
             raise ValueError(f"`device` must be one of {', '.join(_DEVICES)}; got {self.device!r}.")
+        # Prediction keeps to what was trained, whatever `set_params` says afterwards.
+        self._entangling, self._device = bool(self.entangling), self.device
         rng = as_generator(self.random_state, name="random_state")
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
@@ -169,7 +172,8 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
                 f"`X` must have at most {_MAX_QUBITS} features, one qubit each; got {n_qubits}, whose state takes "
                 f"{16 * 2.0**n_qubits / 1e9:.3g} GB for each point and gate. Reduce the features, for example by PCA."
             )
-        slopes = self._numpy_slopes(n_qubits) if self.device == "numpy" else self._pennylane_slopes(n_qubits)
+        slopes = self._numpy_slopes(n_qubits) if self._device == "numpy" else self._pennylane_slopes(n_qubits)
+        angles = check_angles(X, self._bandwidth, "X")
         targets = np.asarray(2.0 * codes - 1.0, dtype=np.float64)
         shape = (n_layers, n_qubits, 3)
         # Angles, then scale and bias.
@@ -179,7 +183,7 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         for step in range(n_steps):
             batch = rng.choice(len(X), size=min(batch_size, len(X)), replace=False)
             losses[step], gradient = slopes(
-                weights[:-2].reshape(shape), weights[-2], weights[-1], self._bandwidth * X[batch], targets[batch]
+                weights[:-2].reshape(shape), weights[-2], weights[-1], angles[batch], targets[batch]
             )
             first += (1.0 - _DECAY[0]) * (gradient - first)
             second += (1.0 - _DECAY[1]) * (gradient**2 - second)
@@ -203,10 +207,9 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         ndarray, shape (n_samples,)
         """
         check_is_fitted(self, "angles_")
-        points = validate_data(self, X, dtype=np.float64, reset=False)
-        points = self._bandwidth * points
-        if self.device == "numpy":
-            circuit = ReuploadingCircuit(points.shape[1], entangling=bool(self.entangling))
+        points = check_angles(validate_data(self, X, dtype=np.float64, reset=False), self._bandwidth, "X")
+        if self._device == "numpy":
+            circuit = ReuploadingCircuit(points.shape[1], entangling=self._entangling)
             values = circuit.values(points, self.angles_)
         else:
             each = self._pennylane_circuit(_pennylane(), points.shape[1])(points, self.angles_)
@@ -230,7 +233,7 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return labels
 
     def _numpy_slopes(self, n_qubits: int) -> Slopes:
-        circuit = ReuploadingCircuit(n_qubits, entangling=bool(self.entangling))
+        circuit = ReuploadingCircuit(n_qubits, entangling=self._entangling)
 
         def slopes(
             angles: Float64Array, scale: float, bias: float, points: Float64Array, goals: Float64Array
@@ -261,15 +264,15 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         return slopes
 
     def _pennylane_circuit(self, qml: Any, n_qubits: int) -> Any:
-        device = qml.device(self.device, wires=n_qubits)
+        device = qml.device(self._device, wires=n_qubits)
 
-        @qml.qnode(device, diff_method="backprop" if self.device == "default.qubit" else "adjoint")  # type: ignore[untyped-decorator]
+        @qml.qnode(device, diff_method="backprop" if self._device == "default.qubit" else "adjoint")  # type: ignore[untyped-decorator]
         def circuit(points: Any, angles: Any) -> Any:
             for layer in range(angles.shape[0]):
                 for i in range(n_qubits):
                     qml.RX(points[:, i], wires=i)
                     qml.Rot(angles[layer, i, 0], angles[layer, i, 1], angles[layer, i, 2], wires=i)
-                if self.entangling and n_qubits > 1:
+                if self._entangling and n_qubits > 1:
                     for i in range(n_qubits):
                         qml.CNOT(wires=[i, (i + 1) % n_qubits])
             return [qml.expval(qml.PauliZ(i)) for i in range(n_qubits)]
