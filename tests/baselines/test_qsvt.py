@@ -128,6 +128,52 @@ def test_largest_value_is_the_one_of_a_fine_grid(name, low):
     assert sizes.max() == pytest.approx(P.largest, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["cks", "ridge"])
+def test_largest_value_by_the_fast_transform_is_that_of_the_series_itself(name, monkeypatch):
+    def largest():
+        if name == "cks":
+            return _polynomials.childs_kothari_somma(30.0, 9000, 40).largest
+        return _polynomials.ridge_series(30.0, 0.01, 40).largest
+
+    slow = largest()
+    monkeypatch.setattr(_polynomials, "_CHUNK_SINES", 64)
+    assert largest() == pytest.approx(slow, rel=1e-12)
+    angles, sums = _polynomials._sine_transform(np.array([1.0, 0.5, 0.2]))
+    assert 0.0 < angles[0] < angles[-1] < pi / 2
+    np.testing.assert_allclose(sums, np.sin(angles) + 0.5 * np.sin(3 * angles) + 0.2 * np.sin(5 * angles), atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"polynomial": "cks", "kappa": 1e4, "degree": 100_001},
+        {"polynomial": "cks", "kappa": 1e9, "degree": 101},
+        {"polynomial": "cks", "kappa": 1e100, "degree": 101},
+        {"filter": "ridge", "ridge": 1e-12, "degree": 100_001},
+    ],
+)
+def test_low_degrees_for_a_large_condition_number_are_evaluated_in_no_time(options):
+    run = qsvt(np.diag([1.0, 0.5]), [1.0, 1.0], alpha="norm", **options)
+    # The weights are at most 4 and 2, so that M is at most 2 (degree + 1).
+    assert 0.2 * run.n_queries < run.parameters["M"] < 2.0 * (run.n_queries + 1)
+    assert any("needs degree" in flaw for flaw in run.warnings)
+
+
+def test_expanded_tails_of_the_binomial_law_are_those_of_integers(monkeypatch):
+    b, js = 2000, [0, 1, 30, 90, 180]
+    exact = [float(Fraction(sum(comb(2 * b, b + i) for i in range(j + 1, b + 1)), 4**b)) for j in js]
+    summed = [float(_polynomials._binomial_tails(b, j, j + 1)[0]) for j in js]
+    cut = _polynomials.childs_kothari_somma(12.0, b, 100)
+    monkeypatch.setattr(_polynomials, "_LARGE_LAW", 1)
+    expanded = [float(_polynomials._binomial_tails(b, j, j + 1)[0]) for j in js]
+    np.testing.assert_allclose(summed, exact, rtol=1e-12)
+    # The next term of the expansion is of the order 1/b^2.
+    np.testing.assert_allclose(expanded, exact, atol=0.01 / b**2)
+    other = _polynomials.childs_kothari_somma(12.0, b, 100)
+    assert cut.residual < other.residual < cut.residual * 1.01
+    assert other.largest == pytest.approx(cut.largest, rel=1e-7)
+
+
 def test_optimal_polynomial_keeps_its_digits_at_a_high_degree():
     kappa, terms = 20_000.0, 50_000
     P = _polynomials.optimal(kappa, terms)
@@ -310,6 +356,34 @@ def test_tolerance_is_nearly_reached_by_the_worst_right_hand_side(tolerance):
     )
     assert run.l2_error == pytest.approx(np.sqrt(2 - 2 * cosine), rel=1e-4)
     assert np.sqrt(1 - cosine**2) == pytest.approx(r, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kappa", [20.0, 100.0, 700.0])
+def test_rounding_is_estimated_from_above_and_warned_of_where_it_breaks_the_tolerance(name, kappa):
+    values, tolerance = np.geomspace(1.0, 1.0 / kappa, 12), 1e-14 if name == "cks" else 1e-13
+    worst = 0.0
+    for seed in range(5):
+        b = np.random.default_rng(seed).standard_normal(12) * values ** (seed % 2)
+        run = qsvt((np.eye(12), values, np.eye(12)), b, alpha="norm", tolerance=tolerance, polynomial=name)
+        worst = max(worst, run.l2_error)
+        assert run.l2_error <= run.parameters["error_bound"]
+    warned = any("rounding in the simulation may add" in flaw for flaw in run.warnings)
+    assert warned == (name != "optimal") or (name, kappa) == ("reflection", 20.0)
+    assert warned or worst <= tolerance
+    if name == "reflection" and kappa > 100.0:
+        assert worst > tolerance
+    easy = qsvt(np.diag(values), np.ones(12), polynomial=name, tolerance=1e-6)
+    assert not any("rounding" in flaw for flaw in easy.warnings)
+
+
+def test_largest_ridge_and_condition_number_give_finite_results():
+    A, b = np.diag([1.0, 0.5]), np.array([1.0, 1.0])
+    heavy = qsvt(A, b, filter="ridge", ridge=1e99, alpha="norm")
+    np.testing.assert_allclose(heavy.state, A @ b / np.linalg.norm(A @ b), atol=1e-12)
+    wide = qsvt(A, b, kappa=1e100, degree=11)
+    assert np.isfinite(wide.norm)
+    assert np.isfinite(wide.parameters["error_bound"])
 
 
 @settings(max_examples=25, deadline=None)
@@ -501,6 +575,12 @@ def test_published_counts_give_the_worked_example():
         (np.eye(2), [1, 0], {"tolerance": 0.0}, "`tolerance` must be in"),
         (np.eye(2), [1, 0], {"tolerance": 1.0}, "`tolerance` must be in"),
         (np.eye(2), [1, 0], {"tolerance": np.nan}, "`tolerance` must be in"),
+        (np.eye(2), [1, 0], {"tolerance": 9e-15}, "`tolerance` must be at least 1e-14, as smaller"),
+        (np.eye(2), [1, 0], {"kappa": 1e101}, "`kappa` must keep kappa of the block encoding.* at most 1e[+]100"),
+        (np.eye(2), [1, 0], {"alpha": 1e101}, "`alpha` must keep kappa of the block encoding.* at most 1e[+]100"),
+        (np.eye(2), [1, 0], {"filter": "ridge", "ridge": 1e308}, "`ridge` must be at most 1e[+]100 alpha"),
+        (1e-200 * np.eye(2), [1, 0], {"filter": "ridge", "ridge": 1.0}, "`ridge` must be at most 1e[+]100 alpha"),
+        (np.eye(2), [1, 0], {"polynomial": "reflection", "solution_norm": 1e308}, "`solution_norm` must be at most"),
         (np.eye(2), [1, 0], {"polynomial": "best"}, "`polynomial` must be one of 'optimal', 'cks', 'reflection'"),
         (np.eye(2), [1, 0], {"filter": "square"}, "`filter` must be one of"),
         (np.eye(2), [1, 0], {"degree": 4}, "`degree` must be odd .* Take 5"),

@@ -6,14 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qinspired._validation import check_positive
+from qinspired._validation import check_fraction, check_positive
 
 if TYPE_CHECKING:
     from qinspired.baselines.quantum._basis import SpectralProblem
 
-__all__ = ["check_choice", "choose_alpha", "extreme_magnitudes", "warn_of_failure"]
+__all__ = [
+    "check_choice",
+    "check_kappa_encoding",
+    "check_tolerance",
+    "choose_alpha",
+    "extreme_magnitudes",
+    "warn_of_failure",
+]
 
 _LOW_PROBABILITY = 1e-6
+# Below it an error would be lost in the rounding of unit vectors.
+_LEAST_TOLERANCE = 1e-14
+# Squares of condition numbers up to this one, times any count, are finite.
+_LARGEST_KAPPA = 1e100
 
 
 def check_choice(value: Any, name: str, allowed: tuple[Any, ...]) -> None:
@@ -24,6 +35,27 @@ def check_choice(value: Any, name: str, allowed: tuple[Any, ...]) -> None:
     ):
         choices = ", ".join(repr(choice) for choice in allowed)
         raise ValueError(f"`{name}` must be one of {choices}; got {value!r}.")
+
+
+def check_tolerance(value: Any, name: str) -> float:
+    """Return a number in [1e-14, 1)."""
+    found = check_fraction(value, name)
+    if found < _LEAST_TOLERANCE:
+        raise ValueError(
+            f"`{name}` must be at least {_LEAST_TOLERANCE:.0e}, as smaller errors are lost in the rounding of 64-bit "
+            f"numbers; got {found}."
+        )
+    return found
+
+
+def check_kappa_encoding(kappa: float, name: str, remedy: str) -> float:
+    """Return a condition number of a block encoding, at most 1e100."""
+    if not kappa <= _LARGEST_KAPPA:
+        raise ValueError(
+            f"`{name}` must keep kappa of the block encoding, alpha over the smallest singular value, at most "
+            f"{_LARGEST_KAPPA:.0e}; got {kappa:.3g}. {remedy}"
+        )
+    return kappa
 
 
 def extreme_magnitudes(problem: SpectralProblem) -> tuple[float, float]:

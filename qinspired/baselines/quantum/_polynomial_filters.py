@@ -23,19 +23,26 @@ __all__ = ["Output", "PolynomialName", "check_degree", "find_flaws", "reflect", 
 
 PolynomialName: TypeAlias = Literal["optimal", "cks", "reflection"]
 _MAX_DEGREE = 10_000_000
+_EPS = float(np.finfo(np.float64).eps)
+# Share of the tolerance from which rounding is told.
+_ROUNDING_SHARE = 0.1
+# Estimates of |x| beyond it would make a kappa whose squares overflow.
+_LARGEST_NORM = 1e100
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """Coefficients of the unnormalised output in the right basis, and what came with them.
 
-    `error_bound` bounds the sine of the angle to the exact state, wherever the spectrum keeps to kappa.
+    `error_bound` bounds the sine of the angle to the exact state, wherever the spectrum keeps to kappa; an estimate of
+    the `rounding` of the simulation is in it.
     """
 
     coefficients: npt.NDArray[Any]
     degree: int
     needed: int
     error_bound: float
+    rounding: float
     largest: float
     to_solution: float
 
@@ -64,6 +71,7 @@ def transform(
         raise ValueError(f"`degree` must be odd for an odd polynomial; got {used}. Take {used + 1}.")
     check_degree(used)
     terms = (used + 1) // 2
+    rounding = _EPS * (100.0 + 10.0 * sqrt(used)) if name == "cks" else 10.0 * _EPS
     if penalty > 0.0:
         P = _polynomials.ridge_series(kappa, width, terms)
     elif name == "cks":
@@ -74,7 +82,8 @@ def transform(
         coefficients=P.evaluate(scaled) * problem.coefficients,
         degree=used,
         needed=needed,
-        error_bound=P.residual,
+        error_bound=P.residual + rounding,
+        rounding=rounding,
         largest=P.largest,
         to_solution=1.0,
     )
@@ -101,6 +110,8 @@ def reflect(
         raise ValueError(
             f"`solution_norm` must be at least |b|/alpha, below which no solution is; got {t:.6g} of that."
         )
+    if t > _LARGEST_NORM:
+        raise ValueError(f"`solution_norm` must be at most {_LARGEST_NORM:.0e} |b|/alpha; got {t:.3g} of that.")
     t = max(t, 1.0)
     kappa = max(kappa, t)  # the entry 1/t is a singular value of the enlarged matrix
     # The sine of the angle is at most 1/(c T_l), and c = 1/sqrt 2 where t is |x|. It is not known otherwise.
@@ -117,6 +128,7 @@ def reflect(
     kept = _polynomials.reflect(ends**2, w, start, gap=gap, terms=used // 2)[:-1]
     cosine = t / float(np.hypot(t, exact_norm))
     bound = _polynomials.decay(gap, used // 2) / cosine
+    rounding = _EPS * (50.0 + 0.25 * kappa**2)
     if bound > sine:
         needed = max(used, 2 * _polynomials.reflection_terms_needed(kappa, 1.0 / (cosine * sine)))
     # 2 sin cos of the angle to the kernel, over |x|: what the exact reflection multiplies x by.
@@ -124,7 +136,8 @@ def reflect(
         coefficients=kept,
         degree=used,
         needed=needed,
-        error_bound=bound,
+        error_bound=bound + rounding,
+        rounding=rounding,
         largest=1.0,
         to_solution=(t**2 + exact_norm**2) / (2.0 * t),
     )
@@ -163,10 +176,16 @@ def find_flaws(
             f"the block encoding {kappa_block:.6g}. With it, the tolerance needs degree "
             f"{2 * _ridge_terms(kappa_block, width, sine) - 1 if width else _degree_for(name, kappa_block, sine)}."
         )
-    if output.error_bound > sine * (1.0 + 1e-9):
+    proven = output.error_bound - output.rounding
+    if proven > sine * (1.0 + 1e-9):
         flaws.append(
             f"degree {output.degree} keeps the error only below {output.error_bound:.3g}; the tolerance {tol:.3g} "
             f"needs degree {output.needed}."
+        )
+    if output.error_bound > sine and output.rounding > _ROUNDING_SHARE * sine:
+        flaws.append(
+            f"rounding in the simulation may add about {output.rounding:.1e} to the error, which breaks the promise of "
+            f"the tolerance {tol:.3g}. Ask for a larger `tolerance`."
         )
     return (*flaws, *warn_of_failure(probability))
 

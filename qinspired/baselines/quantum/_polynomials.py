@@ -7,7 +7,7 @@ a block encoding in as many queries as the degree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import acosh, asin, asinh, atanh, ceil, exp, pi, sqrt
+from math import acosh, asin, asinh, atanh, ceil, erfc, exp, pi, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,8 @@ _LARGEST_GAP = 1.0 - 1e-6
 _CHUNK_SINES = 1 << 22
 # Points an oscillation at which the largest value is sought, before refinement between two of them.
 _POINTS = 16
+# From here on tails of the binomial law are taken from their expansion in 1/b, whose next term is below 1e-14.
+_LARGE_LAW = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +108,22 @@ def childs_kothari_somma(kappa: float, b: int, last: int) -> OddPolynomial:
 
     Its coefficients, 4 (-1)^j 2^(-2b) sum_(i > j) binom(2b, b + i), are tails of a binomial law.
     """
-    from scipy.stats import binom
-
     gap = 1.0 / kappa
-    weights = 4.0 * np.asarray(binom.sf(b + np.arange(last + 1), 2 * b, 0.5), dtype=np.float64)
-    # The part cut off, summed as far as it is not below e^-64; Hoeffding's inequality bounds the rest.
-    far = min(b, last + 1 + 8 * ceil(sqrt(b)))
-    dropped = 4.0 * float(np.sum(binom.sf(b + np.arange(last + 1, far), 2 * b, 0.5)))
-    dropped += 4.0 * max(0, b - far) * exp(-(far**2) / b)
+    weights = 4.0 * _binomial_tails(b, 0, last + 1)
+    if b < _LARGE_LAW:
+        # The part cut off, summed as far as it is not below e^-64; Hoeffding's inequality bounds the rest.
+        far = min(b, last + 1 + 8 * ceil(sqrt(b)))
+        dropped = 4.0 * float(np.sum(_binomial_tails(b, last + 1, far)))
+        dropped += 4.0 * max(0, b - far) * exp(-(far**2) / b)
+    else:
+        # A convex function at midpoints is below its integral; tails are below 1 + 2/b times those of the normal law.
+        z = (last + 1) / sqrt(b)
+        dropped = (2.0 + 4.0 / b) * sqrt(b) * (exp(-(z**2)) / sqrt(pi) - z * erfc(z))
     # |1 - x P| <= (1 - x^2)^b + x |dropped|.
     residual = exp(b * float(np.log1p(-(gap**2)))) + dropped if gap < 1.0 else dropped
     degree = 2 * last + 1
     evaluate = _sine_series(weights)
-    largest = _largest(evaluate, degree, guess=min(1.0, 1.12 / sqrt(b)), reach=1.0, tail=dropped)
+    largest = _largest(evaluate, degree, guess=min(1.0, 1.12 / sqrt(b)), reach=1.0, tail=dropped, weights=weights)
     return OddPolynomial(degree=degree, evaluate=evaluate, residual=residual, largest=largest)
 
 
@@ -131,10 +136,26 @@ def ridge_series(kappa: float, width: float, terms: int) -> OddPolynomial:
     dropped = factor * exp(-(2 * terms + 1) * rate) / -float(np.expm1(-2.0 * rate))
     # x + s^2/x is convex, so largest at an end of [1/kappa, 1].
     steepest = max(1.0 + width**2, 1.0 / kappa + width**2 * kappa)
-    evaluate = _sine_series(factor * np.exp(-rate * (2.0 * np.arange(terms) + 1.0)))
+    weights = factor * np.exp(-rate * (2.0 * np.arange(terms) + 1.0))
+    evaluate = _sine_series(weights)
     degree = 2 * terms - 1
-    largest = _largest(evaluate, degree, guess=min(1.0, width), reach=1.0, tail=dropped)
+    largest = _largest(evaluate, degree, guess=min(1.0, width), reach=1.0, tail=dropped, weights=weights)
     return OddPolynomial(degree=degree, evaluate=evaluate, residual=dropped * steepest, largest=largest)
+
+
+def _binomial_tails(b: int, first: int, stop: int) -> Float64Array:
+    """Return P(X > b + j), first <= j < stop, for the binomial law of 2b fair throws."""
+    j = np.arange(first, stop, dtype=np.float64)
+    if b < _LARGE_LAW:
+        from scipy.stats import binom
+
+        return np.asarray(binom.sf(b + j, 2 * b, 0.5), dtype=np.float64)
+    from scipy.special import erfc as tails
+
+    # The normal law at half steps and the term in 1/b, of its curvature and of the kurtosis.
+    z = (j + 0.5) / sqrt(b)
+    x = sqrt(2.0) * z
+    return np.asarray(0.5 * tails(z) - np.exp(-(z**2)) * (x**3 - x) / (24.0 * sqrt(2.0 * pi) * b), dtype=np.float64)
 
 
 def _sine_series(weights: Float64Array) -> Callable[[Float64Array], Float64Array]:
@@ -154,16 +175,31 @@ def _sine_series(weights: Float64Array) -> Callable[[Float64Array], Float64Array
 
 
 def _largest(
-    evaluate: Callable[[Float64Array], Float64Array], degree: int, *, guess: float, reach: float, tail: float
+    evaluate: Callable[[Float64Array], Float64Array],
+    degree: int,
+    *,
+    guess: float,
+    reach: float,
+    tail: float,
+    weights: Float64Array | None = None,
 ) -> float:
-    """Return max |P| on [0, 1], known that |P(x)| <= reach/x + tail beyond the largest value's place."""
+    """Return max |P| on [0, 1], known that |P(x)| <= reach/x + tail beyond the largest value's place.
+
+    With the `weights` of a sine series many values are those of one fast transform.
+    """
     from scipy.optimize import minimize_scalar
 
     floor = float(np.abs(evaluate(np.array([guess])))[0])
     limit = min(1.0, reach / (floor - tail)) if floor > tail else 1.0
     # A polynomial of degree D in x is one of D in the angle arcsin x, so this grid misses no oscillation.
-    angles = np.linspace(0.0, asin(limit), ceil(asin(limit) * _POINTS * degree / pi) + 8)
-    sizes = np.abs(evaluate(np.sin(angles)))
+    n_points = ceil(asin(limit) * _POINTS * degree / pi) + 8
+    if weights is not None and n_points * len(weights) > _CHUNK_SINES:
+        angles, sizes = _sine_transform(weights)
+        inside = angles <= asin(limit)
+        angles, sizes = np.append(angles[inside], asin(limit)), np.abs(sizes[inside])
+    else:
+        angles = np.linspace(0.0, asin(limit), n_points)
+        sizes = np.abs(evaluate(np.sin(angles)))
     k = int(np.argmax(sizes))
     low, high = float(angles[max(k - 1, 0)]), float(angles[min(k + 1, len(angles) - 1)])
 
@@ -172,6 +208,17 @@ def _largest(
 
     found = minimize_scalar(negative, bounds=(low, high), method="bounded", options={"xatol": 1e-9 * high})
     return max(float(sizes[k]), -float(found.fun))
+
+
+def _sine_transform(weights: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Return angles pi (2k + 1)/(4N) in (0, pi/2) and sum_j w_j sin((2j+1) angle) at each."""
+    from scipy.fft import dst, next_fast_len
+
+    n = next_fast_len(_POINTS * len(weights), real=True)
+    padded = np.zeros(n)
+    padded[: len(weights)] = weights
+    angles = np.asarray((2.0 * np.arange(n) + 1.0) * (pi / (4 * n)), dtype=np.float64)
+    return angles, np.asarray(0.5 * dst(padded, type=4, overwrite_x=True), dtype=np.float64)
 
 
 def reflection_terms_needed(kappa: float, ratio: float) -> int:

@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from qinspired._rng import as_generator
-from qinspired._validation import check_count, check_fraction, check_positive
+from qinspired._validation import check_count, check_positive
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
-from qinspired.baselines.quantum._choices import check_choice, choose_alpha, extreme_magnitudes
+from qinspired.baselines.quantum._choices import (
+    check_choice,
+    check_kappa_encoding,
+    check_tolerance,
+    choose_alpha,
+    extreme_magnitudes,
+)
 from qinspired.baselines.quantum._polynomial_filters import (
     Output,
     PolynomialName,
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
     from qinspired.baselines.quantum._basis import SpectralProblem
 
 __all__ = ["Alpha", "min_degree", "qsvt"]
+
+# Of ridge/alpha^2: the filter is linear long before, and its squares stay finite.
+_LARGEST_RIDGE = 1e100
 
 Alpha: TypeAlias = "float | Literal['norm', 'frobenius']"
 
@@ -65,7 +74,8 @@ def qsvt(
     b : array_like, shape (m,)
         Right-hand side, real or complex.
     tolerance : float
-        In (0, 1): the promise that `l2_error` is at most this, kept by every automatic degree.
+        In [1e-14, 1): the promise that `l2_error` is at most this, kept by every automatic degree. `warnings` says
+        where rounding in the simulation breaks it.
     polynomial : {"optimal", "cks", "reflection"}
         "optimal" has the least relative residual of its degree, the Chebyshev iteration. "cks" is that of Childs,
         Kothari and Somma [2]_, of three to five times the degree. "reflection" is Dalzell's solver [3]_, which reflects
@@ -126,7 +136,8 @@ def qsvt(
 
     Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r) for r singular values; O(r degree) for "cks",
     "ridge" and "reflection".
-    Error: none but rounding, for "cks" and "ridge" about 1e-15 times the degree, relative to |x|.
+    Error: none but rounding, of which `error_bound` includes an estimate: relative to |x| a few eps for "optimal" and
+    "ridge", eps (100 + 10 sqrt(degree)) for "cks", and eps kappa^2/4 for "reflection", whose recurrence adds it up.
 
     References
     ----------
@@ -151,7 +162,7 @@ def qsvt(
     >>> qsvt(A, np.ones(10), tolerance=1e-2).n_queries  # |A|_F is 1.96 |A|
     103
     """
-    tol = check_fraction(tolerance, "tolerance")
+    tol = check_tolerance(tolerance, "tolerance")
     check_choice(polynomial, "polynomial", get_args(PolynomialName))
     check_choice(filter, "filter", ("inverse", "ridge"))
     penalty = _check_ridge(ridge, filter, polynomial)
@@ -167,8 +178,14 @@ def qsvt(
     largest, smallest = extreme_magnitudes(problem)
     scale = choose_alpha(alpha, problem)
     kappa_block = scale / smallest
+    check_kappa_encoding(kappa_block, "alpha", "Give a smaller `alpha`; 'norm' is the least.")
     kappa_used = kappa_block if kappa == "auto" else _check_kappa(kappa)
     scaled, width_sq = problem.values / scale, penalty / scale / scale
+    if width_sq > _LARGEST_RIDGE:
+        raise ValueError(
+            f"`ridge` must be at most {_LARGEST_RIDGE:.0e} alpha^2; got {penalty:.3g} for alpha = {scale:.3g}. From "
+            "1e8 alpha^2 on the filter is a multiple of A^H to the digits, and a smaller `ridge` gives the same state."
+        )
     target = _target(scaled, width_sq)
     exact = target * problem.coefficients
     exact_norm = float(np.linalg.norm(exact))
@@ -256,7 +273,7 @@ def min_degree(
     A, b, alpha
         As in `qsvt`.
     tolerance : float
-        In (0, 1).
+        In [1e-14, 1).
 
     Returns
     -------
@@ -281,7 +298,7 @@ def min_degree(
     >>> least < qsvt(A, b, alpha="norm").n_queries
     True
     """
-    tol = check_fraction(tolerance, "tolerance")
+    tol = check_tolerance(tolerance, "tolerance")
     problem = diagonalise(*check_problem(A, b))
     _, smallest = extreme_magnitudes(problem)
     scale = choose_alpha(alpha, problem)
@@ -331,7 +348,7 @@ def _check_kappa(kappa: Any) -> float:
     value = check_positive(kappa, "kappa")
     if value < 1.0:
         raise ValueError(f"`kappa` must be >= 1 or 'auto'; got {value}.")
-    return value
+    return check_kappa_encoding(value, "kappa", "Leave it at 'auto', which takes that of `A`.")
 
 
 def _check_solution_norm(value: Any) -> float:
