@@ -227,7 +227,7 @@ def test_condition_numbers_next_to_rounding_have_finite_costs():
     peaks = [optimal(k, optimal_terms(k, 1e-3)).largest / k for k in (kappa, 1e4)]
     assert peaks[0] == pytest.approx(peaks[1], rel=1e-4)
     assert costs["HHL"].queries is None
-    spread = quantum_costs(np.diag([1.0, 1e-11]), [1.0, 1.0], tolerance=0.1)
+    spread = quantum_costs((np.eye(2), [1.0, 1e-11], np.eye(2)), [1.0, 1.0], tolerance=0.1)
     assert spread["HHL"].basis == "asymptotic only"
     assert np.isfinite(spread[QSVT].queries)
 
@@ -343,16 +343,81 @@ def test_queries_of_hhl_are_those_of_the_simulated_circuit():
     b = b + 0.3 * np.random.default_rng(3).standard_normal(12)
     tolerance = 0.02
     line = quantum_costs((U, s, Vt), b, tolerance=tolerance, output="sample")["HHL"]
-    t = next(t for t in range(2, 20) if hhl((U, s, Vt), b, n_clock_qubits=t).l2_error <= 0.9 * tolerance)
-    run = hhl((U, s, Vt), b, n_clock_qubits=t)
+    assert_hhl_line((U, s, Vt), b, s, tolerance, line, first=2)
+    assert "singular basis" in line.note
+
+
+def assert_hhl_line(A, b, s, tolerance, line, *, first):
+    """Search both windows by `hhl` itself."""
+    found = []
+    for window in ("hadamard", "sine"):
+        runs = ((t, hhl(A, b, n_clock_qubits=t, window=window)) for t in range(first, 16))
+        t, run = next(((t, run) for t, run in runs if run.l2_error <= 0.9 * tolerance), (0, None))
+        if run is None:
+            assert "the other window was out of reach" in line.note
+            continue
+        each = 0.05 * tolerance * sqrt(run.success_probability) / (2 * t)
+        times = [np.linalg.norm(s) * run.parameters["evolution_time"] * 2**i for i in range(t)]
+        found.append((sum(12 * formulas.simulation_degree(x, each) for x in times) * run.expected_runs, t, run, window))
+    queries, t, run, window = min(found, key=lambda each: each[0])
+    assert line.queries == pytest.approx(queries, rel=1e-9)
     assert line.success_probability == pytest.approx(run.success_probability, rel=1e-9)
-    each = 0.05 * tolerance * sqrt(run.success_probability) / (2 * t)
-    alpha = np.linalg.norm(s)
-    one = sum(12 * formulas.simulation_degree(alpha * run.parameters["evolution_time"] * 2**i, each) for i in range(t))
-    assert line.queries == pytest.approx(one * run.expected_runs, rel=1e-9)
     assert line.state_preparations == pytest.approx(run.expected_runs)
     assert line.basis == "exact instance"
-    assert f"{t} clock qubits" in line.note
+    assert f"{t} clock qubits and the {window} window" in line.note
+    assert f"from {first} on" in line.note
+
+
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [([1.0, 0.6, 0.35, 0.2], 1), ([1.0, -0.6, 0.35, -0.2], 2), ([1.0, 0.5, 0.2, 0.0], 1)],
+)
+def test_hermitian_matrix_is_searched_in_its_eigenbasis(values, first):
+    Q = orthonormal(np.random.default_rng(4), 4, 4)
+    A, b = (Q * values) @ Q.T, Q @ [1.0, -1.0, 0.5, 0.3]
+    line = quantum_costs(A, b, tolerance=0.05, output="sample")["HHL"]
+    assert_hhl_line(A, b, values, 0.05, line, first=first)
+    assert "eigenbasis" in line.note
+    # Eigenvalues that fit the registers take fewer clock qubits than kappa of the block encoding would tell.
+    easy = quantum_costs(np.diag([1.0, 0.01]), [1.0, 0.0], tolerance=0.05)["HHL"]
+    assert easy.note.startswith("1 clock qubits")
+
+
+def test_extrapolated_degrees_are_no_exact_instance(monkeypatch):
+    U, s, Vt, b = system()
+    exact = quantum_costs((U, s, Vt), b, tolerance=0.05)["HHL"]
+    monkeypatch.setattr(formulas, "_LARGEST_TAU", 10.0)
+    line = quantum_costs((U, s, Vt), b, tolerance=0.05)["HHL"]
+    assert (exact.basis, line.basis) == ("exact instance", "empirical constant")
+    assert "extrapolated" in line.note
+    assert "extrapolated" not in exact.note
+
+
+def test_another_block_encoding_changes_the_queries_in_proportion():
+    usual = quantum_costs(EXAMPLE, output="sample")
+    other = quantum_costs(EXAMPLE, output="sample", alpha=2.0 * EXAMPLE["frobenius_norm"])
+    assert other[KNOWN].queries == pytest.approx(2.0 * usual[KNOWN].queries)
+    assert quantum_costs(EXAMPLE, alpha=10.0).kappa_encoding == pytest.approx(10.0)
+    back = other.as_dict()
+    assert (back["alpha"], back["alpha_rule"]) == (2.0 * EXAMPLE["frobenius_norm"], "given")
+    assert usual.as_dict()["alpha_rule"] == "frobenius"
+    assert "alpha = 54.9" in other.explain()
+    assert any("given scale alpha" in text for text in other.assumptions)
+    U, s, Vt, b = system()
+    low, high = (quantum_costs((U, s, Vt), b, alpha=alpha, tolerance=0.05) for alpha in (s[0], 3.0 * s[0]))
+    for name in (QSVT, CKS, "HHL"):
+        assert low[name].queries < high[name].queries
+
+
+def test_predictions_say_which_lines_repeat_until_success():
+    U, s, Vt, b = system()
+    costs = quantum_costs((U, s, Vt), b, tolerance=0.05, output="prediction")
+    for name in ("HHL", QSVT, CKS, PROVEN):
+        assert "repeats until success" in costs[name].note
+    assert "repeats until success" not in costs[KNOWN].note
+    assert any("amplified close to 1" in text for text in costs.assumptions)
+    assert "amplified close to 1" in costs.explain()
+    assert "amplified close to 1" not in quantum_costs((U, s, Vt), b, tolerance=0.05).explain()
 
 
 def test_hhl_without_right_hand_side_or_out_of_reach_carries_no_number(monkeypatch):
@@ -509,6 +574,13 @@ def test_seconds_are_gates_times_runs_times_the_clock():
             assert line.projected_seconds[name] == pytest.approx(line.toffoli * line.runs * each, rel=1e-12)
 
 
+def test_hardest_conditions_and_options_give_finite_numbers():
+    worst = {"shape": (10**18, 10**18), "frobenius_norm": 1e300, "sigma_max": 1e300, "sigma_min": 1e201}
+    costs = quantum_costs(worst, tolerance=1e-14, clock=1e9, loads_per_query=10**6, word_bits=10**6, output="vector")
+    json.dumps(costs.as_dict(), allow_nan=False)
+    assert costs.kappa_encoding == pytest.approx(1e99)
+
+
 def test_lines_without_constant_carry_no_number():
     costs = quantum_costs(EXAMPLE)
     line = costs[RECOMMENDER]
@@ -635,6 +707,14 @@ def with_nan():
         (np.eye(3), {"tolerance": 0.0}, "`tolerance` must be in"),
         (np.eye(3), {"tolerance": 1.0}, "`tolerance` must be in"),
         (np.eye(3), {"tolerance": np.nan}, "`tolerance` must be in"),
+        (np.eye(3), {"tolerance": 1e-15}, "`tolerance` must be at least 1e-14"),
+        (np.eye(3), {"readout_tolerance": 1e-300}, "`readout_tolerance` must be at least 1e-14"),
+        (np.eye(3), {"loads_per_query": 10**400}, "`loads_per_query` must be at most 1000000"),
+        (np.eye(3), {"word_bits": 10**400}, "`word_bits` must be at most 1000000"),
+        (np.eye(3), {"clock": 1e308}, "`clock` must be at most 1e[+]09 seconds"),
+        (np.eye(3), {"alpha": 0.5}, "`alpha` must be at least .A. = 1"),
+        (np.eye(3), {"alpha": "norm"}, "`alpha` must be a number > 0 or 'frobenius'"),
+        (np.eye(3), {"alpha": 1e101}, "`sigma_min` must keep kappa of the block encoding"),
         (np.eye(3), {"readout_tolerance": 2.0}, "`readout_tolerance` must be in"),
         (np.eye(3), {"output": "state"}, "`output` must be one of 'vector'"),
         (np.eye(3), {"loading": "tape"}, "`loading` must be one of 'qrom'"),
@@ -687,6 +767,13 @@ def test_matrix_too_large_to_diagonalise_is_refused_before_any_work():
         ({"rank": 10_001}, r"`rank` must be in \[1, min\(m, n\)\]"),
         ({"rank": 0}, r"`rank` must be in \[1, min\(m, n\)\]"),
         ({"n_stored": 10**9 + 1}, "`n_stored` must be at most m n"),
+        ({"shape": 5}, r"`shape` of the conditions must be \(m, n\); got 5"),
+        ({"shape": (10**19, 4)}, "`shape` of the conditions must have sizes of at most 1e[+]18"),
+        ({"sigma_min": 1e-200}, "`sigma_min` must keep kappa of the block encoding.* larger `sigma_min`"),
+        ({"sigma_max": 10**400}, "`sigma_max` must be at most 1e[+]300"),
+        ({"rank": 1}, "`sigma_min` must equal `sigma_max`, 10, where the rank is 1"),
+        ({"shape": (1, 10_000), "rank": None, "n_stored": 5}, "`sigma_min` must equal `sigma_max`"),
+        ({"frobenius_norm": 110.0}, r"`frobenius_norm` must be in \[10.9087, 109\]"),
         ({"kapa": 3.0}, r"must have the keys .* got \['kapa'\]"),
     ],
 )

@@ -94,6 +94,17 @@ def test_expectations_are_covered_by_their_standard_errors(run, diagonal):
     assert np.mean([out.standard_error for out in outs]) == pytest.approx(np.sqrt(variance / 1500), rel=0.02)
 
 
+def test_expectation_with_a_rare_outcome_is_covered_by_its_standard_error():
+    state = np.sqrt([1.0 - 1e-3, 1e-3])
+    outs = [_read_out.expectation(with_state(state), [0.0, 1.0], 200, seed, amplified=True) for seed in range(300)]
+    errors = np.array([abs(out.estimate - 1e-3) for out in outs])
+    scales = np.array([out.standard_error for out in outs])
+    assert scales.min() > 0.0
+    assert np.mean(errors <= 2.0 * scales) > 0.95
+    # Most runs never see the rare outcome.
+    assert np.mean([out.estimate == 0.0 for out in outs]) > 0.7
+
+
 def test_expectation_of_the_unit_matrix_is_one_without_error():
     out = RUN.expectation(np.eye(6), 50, rng=0)
     assert out.estimate == pytest.approx(1.0)
@@ -163,6 +174,17 @@ def test_signs_are_found_and_a_wrong_rule_would_not_find_them(monkeypatch):
     monkeypatch.setattr(_read_out, "_SIGN_THRESHOLD", 1.5)
     wrong = RUN.tomography(2000, signs="kp", rng=5)
     assert wrong.details["realised_error"] > 0.5
+
+
+def test_samples_are_capped_by_their_memory():
+    with pytest.raises(ValueError, match=r"`n_samples` must be at most 100000000, whose indices take 1.6 GB"):
+        RUN.sample(10**8 + 1)
+
+
+def test_bound_of_tomography_is_that_of_real_states_of_several_entries():
+    assert COMPLEX.tomography(50, rng=0).details["proven_bound"] is None
+    assert _read_out.tomography(with_state([1.0]), 5, 0, signs="kp", amplified=True).details["proven_bound"] is None
+    assert RUN.tomography(50, rng=0).details["proven_bound"] > 0.0
 
 
 def test_one_dimensional_state_is_known_at_once():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from qinspired._typing import Float64Array
 
-__all__ = ["SpectralProblem", "check_problem", "diagonalise"]
+__all__ = ["SpectralProblem", "check_problem", "diagonalise", "is_hermitian"]
 
 # A sparse matrix is diagonalised as a dense one: 400 MB of float64 at most.
 _DENSE_ENTRIES = 50_000_000
@@ -142,7 +142,7 @@ def diagonalise(parts: tuple[npt.NDArray[Any], ...], b: npt.NDArray[Any]) -> Spe
     else:
         A = parts[0]
         shape = (A.shape[0], A.shape[1])
-        if shape[0] == shape[1] and _is_hermitian(A):
+        if shape[0] == shape[1] and is_hermitian(A):
             kind = "eigen"
             values, left = scipy.linalg.eigh(A)
             right = left
@@ -172,6 +172,7 @@ def diagonalise(parts: tuple[npt.NDArray[Any], ...], b: npt.NDArray[Any]) -> Spe
     )
 
 
-def _is_hermitian(A: npt.NDArray[Any]) -> bool:
+def is_hermitian(A: npt.NDArray[Any]) -> bool:
+    """Return whether a square matrix is Hermitian to rounding."""
     rounding = A.shape[0] * float(np.finfo(np.float64).eps)
     return bool(np.abs(A - A.conj().T).max() <= rounding * np.abs(A).max())

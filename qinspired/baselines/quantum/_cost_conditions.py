@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil, isfinite, sqrt
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
 from qinspired._validation import check_count, check_fraction, check_matrix, check_positive, check_rank, check_vector
+from qinspired.baselines.quantum._basis import is_hermitian
+from qinspired.baselines.quantum._choices import check_kappa_encoding
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +28,9 @@ _GIVE_LESS = "Give a truncated SVD (U, s, Vt), or the conditions: shape, frobeni
 
 # Rounding in numbers that a caller computed in another order.
 _SLACK = 1e-9
+# Rows or columns of conditions, so that products of costs stay finite.
+_LARGEST_SIZE = 10**18
+_LARGEST_NUMBER = 10**300
 
 _NAMES = {
     "shape": ("shape",),
@@ -54,8 +58,12 @@ class Problem:
         Words of A that are loaded.
     n_stored_b : int
         Words of b that are loaded.
+    alpha : float
+        Scale of the block encoding.
     values, coefficients : ndarray, shape (r,), or None
-        Singular values kept, and |<u_i, b>|/|b|, where b is known.
+        Singular values kept, or eigenvalues with their signs if `hermitian`, and |<u_i, b>|/|b|, where b is known.
+    hermitian : bool
+        Whether `values` are those of the eigenbasis.
     outside : float
         Squared length of the part of b/|b| outside the span of the kept left vectors.
     source : str
@@ -69,7 +77,9 @@ class Problem:
     rank: int | None
     n_stored: int
     n_stored_b: int
+    alpha: float
     values: Float64Array | None
+    hermitian: bool
     coefficients: Float64Array | None
     outside: float
     source: str
@@ -81,12 +91,32 @@ class Problem:
 
     @property
     def kappa_encoding(self) -> float:
-        """|A|_F/sigma_min."""
-        return self.frobenius_norm / self.sigma_min
+        """alpha/sigma_min."""
+        return self.alpha / self.sigma_min
 
 
-def read_problem(A: Any, b: Any, *, cutoff: float | None, density: float | None) -> Problem:
+def read_problem(
+    A: Any, b: Any, *, cutoff: float | None, density: float | None, alpha: float | Literal["frobenius"] = "frobenius"
+) -> Problem:
     """Return the problem that a matrix, a tuple (U, s, Vt) or conditions stand for."""
+    problem = _read(A, b, cutoff=cutoff, density=density)
+    if isinstance(alpha, str):
+        if alpha != "frobenius":
+            raise ValueError(f"`alpha` must be a number > 0 or 'frobenius'; got {alpha!r}.")
+    else:
+        scale = check_positive(alpha, "alpha")
+        if scale < problem.sigma_max * (1.0 - _SLACK):
+            raise ValueError(
+                f"`alpha` must be at least |A| = {problem.sigma_max:.6g}, as A/alpha has no block encoding otherwise; "
+                f"got {scale}."
+            )
+        problem = replace(problem, alpha=max(scale, problem.sigma_max))
+    remedy = "Give a larger `sigma_min`, with a `cutoff` where `A` is no condition, or a smaller `alpha`."
+    check_kappa_encoding(problem.alpha / problem.sigma_min, "sigma_min", remedy)
+    return problem
+
+
+def _read(A: Any, b: Any, *, cutoff: float | None, density: float | None) -> Problem:
     floor = 0.0 if cutoff is None else check_positive(cutoff, "cutoff")
     share = None if density is None else check_fraction(density, "density", closed_high=True)
     if isinstance(A, tuple) and len(A) == 3 and np.ndim(A[0]) == 2:
@@ -137,13 +167,17 @@ def _from_matrix(A: Any, b: Any, floor: float, share: float | None) -> Problem:
     shape = (int(dense.shape[0]), int(dense.shape[1]))
     rhs = _checked_b(b, shape[0])
     coefficients = None
+    hermitian = rhs is not None and shape[0] == shape[1] and is_hermitian(dense)
     if rhs is None:
         values = scipy.linalg.svdvals(dense)
+    elif hermitian:
+        values, left = scipy.linalg.eigh(dense)
+        coefficients = np.abs(left.conj().T @ rhs)
     else:
         left, values, _ = scipy.linalg.svd(dense, full_matrices=False)
         coefficients = np.abs(left.conj().T @ rhs)
     words = stored if share is None else max(1, ceil(share * shape[0] * shape[1]))
-    return _with_spectrum(shape, values, coefficients, rhs, floor, words, "all singular values of A")
+    return _with_spectrum(shape, values, coefficients, rhs, floor, words, "all singular values of A", hermitian)
 
 
 def _refuse_large(shape: tuple[int, ...]) -> None:
@@ -185,12 +219,14 @@ def _with_spectrum(
     floor: float,
     n_stored: int,
     source: str,
+    hermitian: bool = False,
 ) -> Problem:
-    largest = float(values.max())
+    sizes = np.abs(values)
+    largest = float(sizes.max())
     if floor > largest:
         raise ValueError(f"`cutoff` must be at most the largest singular value, {largest:.6g}; got {floor}.")
-    kept = values > max(shape) * np.finfo(np.float64).eps * largest
-    kept &= values >= floor
+    kept = sizes > max(shape) * np.finfo(np.float64).eps * largest
+    kept &= sizes >= floor
     if coefficients is not None:
         coefficients = coefficients[kept]
         if float(np.linalg.norm(coefficients)) <= 1e-12:
@@ -201,15 +237,18 @@ def _with_spectrum(
     inside = values[kept]
     if floor > 0.0:
         source += f", those below {floor:.6g} taken as removed beforehand at no cost"
+    frobenius = largest * float(np.linalg.norm(values / largest))
     return Problem(
         shape=shape,
-        frobenius_norm=largest * float(np.linalg.norm(values / largest)),
+        frobenius_norm=frobenius,
+        alpha=frobenius,
         sigma_max=largest,
-        sigma_min=float(inside.min()),
+        sigma_min=float(np.abs(inside).min()),
         rank=len(inside),
         n_stored=n_stored,
         n_stored_b=shape[0] if rhs is None else int(np.count_nonzero(rhs)),
         values=None if coefficients is None else inside,
+        hermitian=hermitian,
         coefficients=coefficients,
         outside=0.0 if coefficients is None else max(0.0, 1.0 - float(coefficients @ coefficients)),
         source=source,
@@ -231,11 +270,9 @@ def _number(given: Any, name: str) -> float:
             f"`A`, if conditions, must have `{name}`; got none. Needed are shape, frobenius_norm, sigma_max and "
             "sigma_min."
         )
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"`{name}` must be a finite number > 0; got {value!r} of type {type(value).__name__}.")
-    if not 0.0 < float(value) < float("inf"):
-        raise ValueError(f"`{name}` must be a finite number > 0; got {value}.")
-    return float(value)
+    if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
+        raise ValueError(f"`{name}` must be at most 1e+300; got an integer beyond it. Scale A and b.")
+    return check_positive(value, name)
 
 
 def _from_conditions(given: Any, b: Any, share: float | None) -> Problem:
@@ -245,16 +282,27 @@ def _from_conditions(given: Any, b: Any, share: float | None) -> Problem:
         if unknown:
             raise ValueError(f"`A`, if conditions, must have the keys {sorted(known)} only; got {unknown}.")
     shape = _field(given, "shape")
-    if shape is None or len(tuple(shape)) != 2:
+    if not isinstance(shape, Sequence | np.ndarray) or isinstance(shape, str) or len(shape) != 2:
         raise ValueError(f"`shape` of the conditions must be (m, n); got {shape!r}.")
     m, n = (check_count(size, "shape", low=1) for size in shape)
+    if max(m, n) > _LARGEST_SIZE:
+        raise ValueError(f"`shape` of the conditions must have sizes of at most {_LARGEST_SIZE:.0e}; got {(m, n)}.")
     frobenius, high, low = (_number(given, name) for name in ("frobenius_norm", "sigma_max", "sigma_min"))
     rank = _field(given, "rank")
     k = None if rank is None else check_rank(rank, (m, n))
     if low > high * (1.0 + _SLACK):
         raise ValueError(f"`sigma_min` must be at most `sigma_max`, {high}; got {low}.")
-    least = sqrt(high**2 + ((k or (1 if low >= high else 2)) - 1) * low**2)
-    most = sqrt(min(m, n)) * high
+    spread = low < high * (1.0 - _SLACK)
+    if spread and (k == 1 or min(m, n) == 1):
+        raise ValueError(
+            f"`sigma_min` must equal `sigma_max`, {high:.6g}, where the rank is 1; got {low:.6g}. Give the rank, or "
+            "the smallest singular value that is inverted."
+        )
+    # One of the k values inverted is sigma_max and one sigma_min; those not inverted are below sigma_min.
+    ratio, all_of_them = (low / high) ** 2, min(m, n)
+    inverted = k or all_of_them
+    least = high * sqrt(1.0 + ((k or (2 if spread else 1)) - 1) * ratio)
+    most = high * sqrt(1.0 + (inverted - 1 - spread) + (all_of_them - inverted + spread) * ratio)
     if not (least * (1.0 - _SLACK) <= frobenius <= most * (1.0 + _SLACK)) or not isfinite(frobenius):
         raise ValueError(
             f"`frobenius_norm` must be in [{least:.6g}, {most:.6g}] for `sigma_max` = {high:.6g}, `sigma_min` = "
@@ -273,12 +321,14 @@ def _from_conditions(given: Any, b: Any, share: float | None) -> Problem:
     return Problem(
         shape=(m, n),
         frobenius_norm=max(frobenius, high),
+        alpha=max(frobenius, high),
         sigma_max=high,
         sigma_min=min(low, high),
         rank=k,
         n_stored=words,
         n_stored_b=m if rhs is None else int(np.count_nonzero(rhs)),
         values=None,
+        hermitian=False,
         coefficients=None,
         outside=0.0,
         source="the given conditions",

@@ -24,6 +24,7 @@ __all__ = [
     "amplitude_estimation_uses",
     "cks_peak",
     "cks_response",
+    "is_extrapolated",
     "qrom",
     "simulation_degree",
     "tomography_copies",
@@ -89,6 +90,11 @@ def simulation_degree(tau: float, tolerance: float) -> int:
     orders = np.arange(first, int(tau + 4.0 * spread + 60.0))
     tails = 2.0 * np.cumsum(np.abs(scipy.special.jv(orders, tau))[::-1])[::-1]
     return first + int(np.count_nonzero(tails > tolerance))
+
+
+def is_extrapolated(tau: float) -> bool:
+    """Return whether `simulation_degree` follows a law beyond the times at which it was computed."""
+    return tau > _LARGEST_TAU
 
 
 def cks_response(x: Float64Array, kappa: float, tolerance: float) -> Float64Array:

@@ -55,7 +55,7 @@ class CostLine:
         What `queries` rests on: computed for this A and b; a theorem; a constant found on test matrices; or a law
         without constant, which gives no number. Gates, qubits and seconds follow from it by the model of loading.
     kappa, kappa_encoding : float
-        sigma_max/sigma_min, and |A|_F/sigma_min, on which the queries depend.
+        sigma_max/sigma_min, and alpha/sigma_min, on which the queries depend.
     queries : float or None
         Uses of the block encoding of A for one copy of the output state, failed post-selections included.
     state_preparations : float or None
@@ -118,7 +118,9 @@ class QuantumCosts:
     shape : (int, int)
         Shape of A.
     kappa, kappa_encoding : float
-        sigma_max/sigma_min and |A|_F/sigma_min.
+        sigma_max/sigma_min and alpha/sigma_min.
+    alpha, alpha_rule : float and str
+        Norm of the block encoding; "frobenius" if it is |A|_F, or "given".
     n_stored : int
         Words of A that are loaded.
     tolerance, readout_tolerance : float
@@ -140,6 +142,8 @@ class QuantumCosts:
     shape: tuple[int, int]
     kappa: float
     kappa_encoding: float
+    alpha: float
+    alpha_rule: str
     n_stored: int
     tolerance: float
     readout_tolerance: float
@@ -166,6 +170,10 @@ class QuantumCosts:
     @property
     def _has_physical(self) -> bool:
         return any(line.physical_qubits is not None for line in self.lines)
+
+    @property
+    def _alpha_rule(self) -> str:
+        return "|A|_F" if self.alpha_rule == "frobenius" else "given"
 
     @property
     def _warning(self) -> str:
@@ -197,7 +205,8 @@ class QuantumCosts:
         return "\n".join(
             [
                 f"Projected costs, A of shape {m} x {n} with {self.n_stored} stored words, output: {self.output}",
-                f"condition number {self.kappa:.5g}, of the block encoding (|A|_F/sigma_min) {self.kappa_encoding:.5g}",
+                f"condition number {self.kappa:.5g}, of the block encoding (alpha/sigma_min) {self.kappa_encoding:.5g}",
+                f"norm of the block encoding: alpha = {self.alpha:.6g} ({self._alpha_rule})",
                 f"l2 error of the state {self.tolerance:g}, error of what is read {self.readout_tolerance:g}",
                 f"one lookup of A ({self.loading}): {self.load_toffoli} Toffoli, {self.load_ancillas} ancillas; "
                 f"{self.loads_per_query} lookups a query",

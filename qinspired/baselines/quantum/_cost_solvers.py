@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log2, sqrt
-from typing import TYPE_CHECKING
+from math import sqrt
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from qinspired.baselines.quantum._cost_formulas import cks_peak, cks_response, simulation_degree
-from qinspired.baselines.quantum._hhl import hhl
+from qinspired.baselines.quantum._basis import SpectralProblem
+from qinspired.baselines.quantum._clock import resolve_clock
+from qinspired.baselines.quantum._cost_formulas import cks_peak, cks_response, is_extrapolated, simulation_degree
+from qinspired.baselines.quantum._filters import resolve_filter
+from qinspired.baselines.quantum._phase_estimation import Window, respond
 from qinspired.baselines.quantum._polynomials import optimal
 from qinspired.baselines.quantum._query_counts import (
     ADIABATIC_STEPS,
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Queries", "all_queries"]
 
-# HHL is simulated with more and more clock qubits, up to this many singular values times register values at a time.
+# HHL is simulated with more and more clock qubits, up to this many and this many values times register values.
 _LARGEST_CLOCK, _LARGEST_SIMULATION, _LARGEST_RANK = 18, 1 << 25, 2048
 
 # Share of the tolerance for the clock; the rest is for the simulated evolutions.
@@ -52,6 +55,11 @@ class Queries:
     own_qubits: int
     note: str
     reference: str
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a run may fail, be seen to, and start again."""
+        return self.success_probability is not None or self.reference == _ADIABATIC
 
 
 def all_queries(problem: Problem, tolerance: float) -> list[Queries]:
@@ -152,14 +160,14 @@ def _polynomial(
     reference: str,
 ) -> Queries:
     """Return the queries of an odd polynomial near 1/x, applied to b and amplified."""
-    alpha = problem.frobenius_norm
+    alpha = problem.alpha
     if problem.values is not None and problem.coefficients is not None:
-        applied = response(problem.values / alpha) * problem.coefficients
+        applied = response(np.abs(problem.values) / alpha) * problem.coefficients
         p = float(applied @ applied) / peak**2
         note = f"degree {degree}; success probability of this b"
     else:
         # |P(x)| >= (1 - tolerance)/x >= (1 - tolerance) alpha/sigma_max on the singular values.
-        p = ((1.0 - tolerance) * alpha / (problem.sigma_max * peak)) ** 2
+        p = ((1.0 - tolerance) * (alpha / problem.sigma_max) / peak) ** 2
         note = f"degree {degree}; least success probability of any b in the column space of A"
     p = min(1.0, p)
     _, turns = amplification(p)
@@ -174,44 +182,89 @@ def _hhl(problem: Problem, tolerance: float) -> Queries:
         return Queries(
             name, "asymptotic only", None, None, None, 0, none.format("a number needs A or its SVD, and b"), _HHL
         )
-    found = _clock_search(problem, _CLOCK_SHARE * tolerance)
-    if found is None:
+    runs = [_clock_search(problem, _CLOCK_SHARE * tolerance, window) for window in get_args(Window)]
+    found = [_evolved(problem, tolerance, run) for run in runs if run is not None]
+    if not found:
         reason = "no number: too many clock qubits or singular values to be simulated"
         return Queries(name, "asymptotic only", None, None, None, 0, none.format(reason), _HHL)
-    t, time, p, turns = found
-    # Errors of 2 t evolutions add up, and post-selection scales them by 1/sqrt(p) and 2 at most.
-    each = 0.5 * (1.0 - _CLOCK_SHARE) * tolerance * sqrt(p) / (2 * t)
-    degrees = [simulation_degree(problem.frobenius_norm * time * 2.0**i, each) for i in range(t)]
-    # Forward and inverse; cosine and sine; times 3 for the oblivious amplification that adds them.
-    queries = 2 * sum(2 * 3 * degree for degree in degrees) * turns
-    return Queries(
-        name,
-        "exact instance",
-        float(queries),
-        turns,
-        p,
-        t + 4,
-        f"{t} clock qubits, the fewest that reach the tolerance for this b, with the clock post-selected; evolutions "
-        "by Jacobi-Anger series",
-        _HHL,
+    queries, run, extrapolated = min(found, key=lambda each: each[0])
+    note = (
+        f"{run.n_qubits} clock qubits and the {run.window} window: of the windows {' and '.join(get_args(Window))}, "
+        f"each with the fewest clock qubits from {run.first} on that reach the tolerance for this b, the one of fewer "
+        f"queries; {'eigenbasis' if problem.hermitian else 'singular basis'}, evolution time and C by the rules of "
+        "`hhl`, clock post-selected; evolutions by Jacobi-Anger series"
     )
+    if len(found) < len(runs):
+        note += "; the other window was out of reach"
+    if extrapolated:
+        note += "; degrees of the longest evolutions are extrapolated from shorter ones"
+    basis: Basis = "empirical constant" if extrapolated else "exact instance"
+    return Queries(name, basis, queries, run.turns, run.probability, run.n_qubits + 4, note, _HHL)
 
 
-def _clock_search(problem: Problem, tolerance: float) -> tuple[int, float, float, float] | None:
-    """Return clock qubits, evolution time, success probability and expected runs; None if out of reach."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A simulated clock that keeps a tolerance, and the qubits from which the search for it went up."""
+
+    n_qubits: int
+    first: int
+    window: Window
+    time: float
+    probability: float
+    turns: float
+
+
+def _evolved(problem: Problem, tolerance: float, run: _Run) -> tuple[float, _Run, bool]:
+    """Return the queries for one copy, and whether a degree in them is extrapolated."""
+    t = run.n_qubits
+    # Errors of 2 t evolutions add up, and post-selection scales them by 1/sqrt(p) and 2 at most.
+    each = 0.5 * (1.0 - _CLOCK_SHARE) * tolerance * sqrt(run.probability) / (2 * t)
+    taus = [problem.alpha * run.time * 2.0**i for i in range(t)]
+    # Forward and inverse; cosine and sine; times 3 for the oblivious amplification that adds them.
+    queries = 2 * sum(2 * 3 * simulation_degree(tau, each) for tau in taus) * run.turns
+    return float(queries), run, is_extrapolated(taus[-1])
+
+
+def _clock_search(problem: Problem, tolerance: float, window: Window) -> _Run | None:
+    """Return the run with the fewest clock qubits that keep the tolerance; None if out of reach."""
     values, coefficients = problem.values, problem.coefficients
     assert values is not None
     assert coefficients is not None
     r = len(values)
     if r > _LARGEST_RANK:
         return None
-    # The circuit sees singular values, coefficients and the rest of b only: the same on the smallest such system.
-    b = np.append(coefficients, sqrt(problem.outside))
-    system = (np.eye(r + 1, r), values, np.eye(r))
-    for t in range(max(2, ceil(log2(problem.kappa)) + 1), _LARGEST_CLOCK + 1):
+    # The circuit sees the values and the coefficients only. What of b is outside gives nothing: h(0) = 0 for an odd
+    # rotation table, and a 0 among the eigenvalues stands for it otherwise.
+    if problem.hermitian:
+        values, coefficients = np.append(values, 0.0), np.append(coefficients, sqrt(problem.outside))
+    unit = np.eye(len(values))
+    system = SpectralProblem(
+        kind="eigen" if problem.hermitian else "singular",
+        shape=unit.shape,
+        values=values,
+        left=unit,
+        right=unit,
+        b_unit=coefficients,
+        b_norm=1.0,
+        coefficients=coefficients,
+    )
+    inverse = resolve_filter("inverse", 0.0, 0.0)
+    exact = np.divide(coefficients, values, out=np.zeros_like(values), where=values != 0.0)
+    exact *= problem.sigma_min  # squares of 1e160 would overflow
+    exact /= np.linalg.norm(exact)
+    first = 1 if problem.hermitian and values.min() >= 0.0 else 2
+    for t in range(first, _LARGEST_CLOCK + 1):
         if r << t > _LARGEST_SIMULATION:
             return None
-        run = hhl(system, b, n_clock_qubits=t)
-        if run.l2_error <= tolerance:
-            return t, float(run.parameters["evolution_time"]), run.success_probability, run.expected_runs
+        clock = resolve_clock(system, inverse, n_clock_qubits=t, window=window)
+        assert clock.evolution_time is not None
+        raw = respond(clock.phases(values), clock.rotation, window=window)[0] * coefficients
+        size = float(np.linalg.norm(raw))
+        p = min(1.0, size**2)
+        # The distance of the unit vectors, of whichever sign.
+        if (
+            p > np.finfo(np.float64).tiny
+            and min(np.linalg.norm(raw / size + sign * exact) for sign in (-1, 1)) <= tolerance
+        ):
+            return _Run(t, first, window, clock.evolution_time, p, amplification(p)[1])
     return None

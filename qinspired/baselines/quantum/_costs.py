@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from qinspired._validation import check_count, check_fraction, check_positive
-from qinspired.baselines.quantum._choices import check_choice
+from qinspired._validation import check_count, check_positive
+from qinspired.baselines.quantum._choices import check_choice, check_tolerance
 from qinspired.baselines.quantum._cost_conditions import read_problem
 from qinspired.baselines.quantum._cost_formulas import (
     Lookup,
@@ -46,6 +46,15 @@ _CLOCKS: Mapping[str, float] = {
     "conservative": 170e-6,
 }
 
+# With them every product of counts and seconds is finite.
+_LONGEST_CLOCK, _LARGEST_COUNT = 1e9, 10**6
+
+_REPEATED = "; repeats until success, where amplitude estimation takes a success amplified close to 1"
+_PREDICTION = (
+    "amplitude estimation takes a solver whose success was amplified close to 1; lines that repeat until success do "
+    "not give one, and amplifying them further is not counted"
+)
+
 _TOMOGRAPHY = "Kerenidis and Prakash 2020, arXiv:1808.09266"
 
 
@@ -58,6 +67,7 @@ def quantum_costs(
     readout_tolerance: float | None = None,
     loading: Loading = "qrom",
     clock: Clock | float = "optimistic",
+    alpha: float | Literal["frobenius"] = "frobenius",
     density: float | None = None,
     cutoff: float | None = None,
     word_bits: int = 24,
@@ -81,18 +91,22 @@ def quantum_costs(
         Right-hand side. With it and singular vectors, success probabilities are those of the instance; without, the
         least possible for b in the column space, and b counts as m words.
     tolerance : float
-        l2 error of the normalised output state, in (0, 1).
+        l2 error of the normalised output state, in [1e-14, 1).
     output : {"vector", "magnitudes", "sample", "prediction"}
         All entries with signs; their sizes only; one index drawn with probability x_j^2/|x|^2; or one inner product
         or expectation value, of x/|x| with something of norm at most 1.
     readout_tolerance : float, optional
-        l2 error of the vector, or additive error of the prediction, in (0, 1); `tolerance` by default.
+        l2 error of the vector, or additive error of the prediction, in [1e-14, 1); `tolerance` by default.
     loading : {"qrom", "qrom-power-of-two", "qram"}
         Table lookup by gates, of any width or of a power of two; or free lookups, which assume a quantum memory that
         nobody has built and whose qubits are not counted.
     clock : str or float
         Name of the clock that `explain` prints: "optimistic" (1 us a Toffoli gate), "mid" (10 us), "surface-code"
         (15.6 us; physical errors of 1e-4), "surface-code-1e-3" (30 us), "conservative" (170 us); or seconds a gate.
+    alpha : float or "frobenius"
+        Norm of the block encoding of A/alpha, in the units of A: |A|_F for a tree of row norms, or that of another one,
+        at least |A|, such as s max |a_ij| for sparse access with s entries a row and column. Only queries depend on it:
+        loading is modelled as for the tree.
     density : float, optional
         Share of the entries of A that are stored, in (0, 1], where A does not say it.
     cutoff : float, optional
@@ -116,7 +130,8 @@ def quantum_costs(
     ------
     ValueError
         If A is zero, not finite, too large to be diagonalised, or its conditions are missing or contradict each
-        other; if b is zero or without part in the column space; if an option is out of its range.
+        other; if b is zero or without part in the column space; if kappa of the block encoding is above 1e100; if an
+        option is out of its range.
     TypeError
         If a number is none.
     ImportError
@@ -124,14 +139,17 @@ def quantum_costs(
 
     Notes
     -----
-    The block encoding of data held as a tree of squared norms has scale |A|_F, so that |A|_F/sigma_min takes the
+    The block encoding of data held as a tree of squared norms has scale alpha = |A|_F, so that alpha/sigma_min takes the
     place of the condition number in every query count. A lookup of L words of w bits is max(0, ceil(L/k) - 2) +
     w (k - 1) Toffoli gates with w k ancillas, k chosen best [1]_; each level of a tree adds w + 1 gates for its
     rotation and its part in a reflection. A vector takes n/(4 delta^2) copies for its magnitudes, as found, against
     36 n ln n/delta^2 proven [2]_, and as many again for signs. A prediction takes P points of amplitude estimation
-    with 2 pi/P + 2 pi^2/P^2 = delta [3]_, hence 2P - 1 copies.
+    with 2 pi/P + 2 pi^2/P^2 = delta [3]_, hence 2P - 1 uses of a
+    solver whose success was amplified close to 1: repetition until success, as in lines with a success probability and
+    after the adiabatic filter, is not reversible, and that further amplification is not counted.
 
-    Cost: an SVD if A is a matrix; up to 17 simulations of HHL in its basis if b is given; else nothing.
+    Cost: an SVD or eigendecomposition if A is a matrix; up to 18 simulations of HHL in its basis, for each of two
+    windows, if b is given; else nothing.
     Error: dropped terms are named in each line's `note`.
 
     References
@@ -156,8 +174,8 @@ def quantum_costs(
     >>> {name: round(seconds) for name, seconds in line.projected_seconds.items() if name != "conservative"}
     {'optimistic': 19, 'mid': 192, 'surface-code': 299, 'surface-code-1e-3': 576}
     """
-    tolerance = check_fraction(tolerance, "tolerance")
-    delta = tolerance if readout_tolerance is None else check_fraction(readout_tolerance, "readout_tolerance")
+    tolerance = check_tolerance(tolerance, "tolerance")
+    delta = tolerance if readout_tolerance is None else check_tolerance(readout_tolerance, "readout_tolerance")
     for name, value, allowed in (
         ("output", output, get_args(Output)),
         ("loading", loading, get_args(Loading)),
@@ -168,12 +186,19 @@ def quantum_costs(
     if count == "loads" and loading == "qram":
         raise ValueError("`count` must be 'all' with `loading`='qram', whose lookups are free; got 'loads'.")
     clocks, chosen = _read_clock(clock)
-    bits = check_count(word_bits, "word_bits", low=1)
-    loads = check_count(loads_per_query, "loads_per_query", low=1)
-    problem = read_problem(A, b, cutoff=cutoff, density=density)
+    bits, loads = _check_size(word_bits, "word_bits"), _check_size(loads_per_query, "loads_per_query")
+    problem = read_problem(A, b, cutoff=cutoff, density=density, alpha=alpha)
     lookup = _lookup(problem.n_stored, bits, loading)
     readout = _read_out(output, problem.shape[1], delta)
-    model = _Model(problem, lookup, _lookup(problem.n_stored_b, bits, loading), bits, loads, whole=count == "all")
+    model = _Model(
+        problem,
+        lookup,
+        _lookup(problem.n_stored_b, bits, loading),
+        bits,
+        loads,
+        whole=count == "all",
+        predicts=output == "prediction",
+    )
     hardware = get_args(Hardware)[0] if physical is True else physical
     lines = tuple(model.line(found, readout[0].runs, clocks, hardware) for found in all_queries(problem, tolerance))
     return QuantumCosts(
@@ -182,6 +207,8 @@ def quantum_costs(
         shape=problem.shape,
         kappa=problem.kappa,
         kappa_encoding=problem.kappa_encoding,
+        alpha=problem.alpha,
+        alpha_rule="frobenius" if isinstance(alpha, str) else "given",
         n_stored=problem.n_stored,
         tolerance=tolerance,
         readout_tolerance=delta,
@@ -193,8 +220,15 @@ def quantum_costs(
         load_ancillas=lookup.ancillas,
         load_width=lookup.width,
         loads_per_query=loads,
-        assumptions=_assumptions(problem, loading, count, b is not None),
+        assumptions=_assumptions(problem, loading, count, b is not None, output, alpha),
     )
+
+
+def _check_size(value: Any, name: str) -> int:
+    size = check_count(value, name, low=1)
+    if size > _LARGEST_COUNT:
+        raise ValueError(f"`{name}` must be at most {_LARGEST_COUNT}; got a larger one. Give one that can be built.")
+    return size
 
 
 def _read_clock(clock: Any) -> tuple[Mapping[str, float], str]:
@@ -202,7 +236,10 @@ def _read_clock(clock: Any) -> tuple[Mapping[str, float], str]:
         if clock not in _CLOCKS:
             raise ValueError(f"`clock` must be one of {', '.join(map(repr, _CLOCKS))} or seconds; got {clock!r}.")
         return MappingProxyType(dict(_CLOCKS)), clock
-    return MappingProxyType({**_CLOCKS, "given": check_positive(clock, "clock")}), "given"
+    seconds = check_positive(clock, "clock")
+    if seconds > _LONGEST_CLOCK:
+        raise ValueError(f"`clock` must be at most {_LONGEST_CLOCK:.0e} seconds a Toffoli gate; got {seconds}.")
+    return MappingProxyType({**_CLOCKS, "given": seconds}), "given"
 
 
 def _lookup(n_words: int, word_bits: int, loading: Loading) -> Lookup:
@@ -219,7 +256,8 @@ def _read_out(output: Output, size: int, delta: float) -> tuple[ReadOutLine, ...
         points = amplitude_estimation_uses(delta)
         return (
             ReadOutLine(
-                f"amplitude estimation with {points} points, right with probability 8/pi^2",
+                f"amplitude estimation with {points} points, right with probability 8/pi^2, of "
+                "a solver whose success was amplified close to 1",
                 2.0 * points - 1.0,
                 "proven bound",
                 "Brassard et al. 2002, arXiv:quant-ph/0005055",
@@ -244,8 +282,9 @@ class _Model:
     """Gates and qubits of queries and preparations."""
 
     def __init__(
-        self, problem: Problem, lookup: Lookup, lookup_b: Lookup, bits: int, loads: int, *, whole: bool
+        self, problem: Problem, lookup: Lookup, lookup_b: Lookup, bits: int, loads: int, *, whole: bool, predicts: bool
     ) -> None:
+        self._predicts = predicts
         self._problem, self._lookup, self._loads, self._whole = problem, lookup, loads, whole
         m, n = problem.shape
         self._rows, self._cols = max(1, (m - 1).bit_length()), max(1, (n - 1).bit_length())
@@ -286,13 +325,15 @@ class _Model:
             projected_seconds=seconds,
             physical_qubits=None if physical is None else physical[0],
             physical_seconds=None if physical is None or runs is None else physical[1] * runs,
-            note=found.note,
+            note=found.note + (_REPEATED if self._predicts and found.repeats else ""),
             reference=found.reference,
             **counts,
         )
 
 
-def _assumptions(problem: Problem, loading: Loading, count: Count, has_b: bool) -> tuple[str, ...]:
+def _assumptions(
+    problem: Problem, loading: Loading, count: Count, has_b: bool, output: Output, alpha: Any
+) -> tuple[str, ...]:
     out = [f"spectrum: {problem.source}; sigma_min = {problem.sigma_min:.6g} is known"]
     if loading == "qram":
         out.append("QRAM: lookups are free, in gates, time and qubits; nobody has built such a memory")
@@ -302,5 +343,10 @@ def _assumptions(problem: Problem, loading: Loading, count: Count, has_b: bool) 
         out.append("only the lookups of A are counted, not b, nor rotations, nor reflections")
     elif not has_b:
         out.append(f"b not given: it counts as {problem.n_stored_b} words to load")
-    out.append("block encoding of scale |A|_F, from a tree of squared norms prepared beforehand, at no cost here")
+    if isinstance(alpha, str):
+        out.append("block encoding of scale |A|_F, from a tree of squared norms prepared beforehand, at no cost here")
+    else:
+        out.append(f"block encoding of the given scale alpha = {problem.alpha:.6g}; gates a query as for a tree")
+    if output == "prediction":
+        out.append(f"a prediction: {_PREDICTION}")
     return tuple(out)

@@ -28,6 +28,7 @@ Signs: TypeAlias = Literal["oracle", "kp"]
 
 _MAX_RUNS = 1e18
 _MAX_COPIES = 10**9
+_MAX_SAMPLES = 10**8
 # Share of p_i N above which the counts of an index say "+", of Kerenidis and Prakash.
 _SIGN_THRESHOLD = 0.4
 
@@ -70,6 +71,11 @@ class ReadOut:
 
 def sample(result: HHLResult, n_samples: int, rng: RNGLike, *, amplified: bool) -> ReadOut:
     n = _check_copies(n_samples, "n_samples")
+    if n > _MAX_SAMPLES:
+        raise ValueError(
+            f"`n_samples` must be at most {_MAX_SAMPLES}, whose indices take {16 * _MAX_SAMPLES / 1e9:.1f} GB to "
+            f"shuffle; got {n}. Ask for fewer, several times."
+        )
     generator = as_generator(rng)
     law = _law(result.state)
     counts = generator.multinomial(n, law)
@@ -117,7 +123,7 @@ def tomography(result: HHLResult, n_copies: int, rng: RNGLike, *, signs: Signs, 
         standard_error=sqrt(((d - 1) / 4.0 + (d if stages == 3 else 0)) / n),
         details={
             "copies_per_stage": n,
-            "proven_bound": sqrt(36.0 * d * log(d) / n),
+            "proven_bound": sqrt(36.0 * d * log(d) / n) if d > 1 and not np.iscomplexobj(state) else None,
             "realised_error": float(np.linalg.norm(estimate - state)),
         },
     )
@@ -132,7 +138,9 @@ def expectation(result: HHLResult, M: npt.ArrayLike, n_shots: int, rng: RNGLike,
     largest = float(np.abs(outcomes).max()) or 1.0
     scaled = outcomes / largest  # squares of 1e200 would overflow
     mean = float(counts @ scaled) / n
-    spread = float(counts @ (scaled - mean) ** 2) / (n - 1)
+    deviations = (scaled - mean) ** 2
+    # Half a count at the farthest outcome, so that one too rare to be seen is not taken for impossible.
+    spread = (float(counts @ deviations) + 0.5 * float(deviations.max())) / (n - 1)
     return _finish(result, generator, n, amplified, estimate=largest * mean, standard_error=largest * sqrt(spread / n))
 
 

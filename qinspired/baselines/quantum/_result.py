@@ -119,7 +119,7 @@ class HHLResult:
         Parameters
         ----------
         n_samples : int
-            Successful runs N, each measured in the computational basis.
+            Successful runs N <= 1e8, each measured in the computational basis.
         amplified : bool
             Whether the runs use `amplification_rounds` rounds where these pay.
         rng : int, Generator or None
@@ -163,7 +163,8 @@ class HHLResult:
         ReadOut
             `estimate` is the unit vector; `standard_error` the root mean square of its l2 error by the law for large N,
             sqrt((n - 1)/(4N)), to which wrong signs come on top; with estimated phases sqrt((5n - 1)/(4N)). `details`
-            has `proven_bound`, sqrt(36 n ln n/N), and `realised_error`, which only a simulation knows.
+            has `proven_bound`, sqrt(36 n ln n/N), None but for real states with n > 1, and `realised_error`, which only
+            a simulation knows.
 
         Notes
         -----
@@ -197,7 +198,8 @@ class HHLResult:
         -------
         ReadOut
             `estimate` is the mean of the measured eigenvalues, for the unit state (times `norm`^2 for the solution);
-            `standard_error` their standard deviation over sqrt N. The basis change is taken as free.
+            `standard_error` their standard deviation over sqrt N, with half a count added at the eigenvalue farthest
+            from the mean. The basis change is taken as free.
         """
         return _read_out.expectation(self, M, n_shots, rng, amplified=amplified)
 
