@@ -139,7 +139,7 @@ def quantum_costs(
 
     Notes
     -----
-    The block encoding of data held as a tree of squared norms has scale alpha = |A|_F, so that alpha/sigma_min takes the
+    Held as a tree of squared norms, data have a block encoding of scale alpha = |A|_F, and alpha/sigma_min takes the
     place of the condition number in every query count. A lookup of L words of w bits is max(0, ceil(L/k) - 2) +
     w (k - 1) Toffoli gates with w k ancillas, k chosen best [1]_; each level of a tree adds w + 1 gates for its
     rotation and its part in a reflection. A vector takes n/(4 delta^2) copies for its magnitudes, as found, against
