@@ -223,3 +223,13 @@ def test_automatic_clock_is_accurate_and_reported():
     assert result.parameters["n_clock_qubits"] == 11  # ceil(log2(4.35)) + 8
     assert result.l2_error < 0.01
     assert result.parameters["guard"] == 2**11 // 16
+
+
+def test_a_signed_register_gets_a_qubit_more_by_itself():
+    assert hhl(np.diag([1.0, 0.25]), [1.0, 1.0]).parameters["n_clock_qubits"] == 10
+    assert hhl(np.diag([1.0, -0.25]), [1.0, 1.0]).parameters["n_clock_qubits"] == 11
+
+
+def test_a_small_part_of_b_in_the_range_is_enough():
+    result = hhl(np.diag([1.0, 0.0]), [1e-4, 1.0], n_clock_qubits=6)
+    np.testing.assert_allclose(np.abs(result.state), [1.0, 0.0], atol=1e-6)

@@ -204,8 +204,8 @@ def test_pauli_decomposition_equals_the_traces_word_by_word(q):
 
 
 def test_pauli_decomposition_keeps_only_words_that_are_there():
-    terms = pauli_decomposition(0.5 * word_matrix("XIZ") - 2.0 * word_matrix("IYY"))
-    np.testing.assert_allclose(terms.coefficients, [-2.0, 0.5], atol=1e-15)
+    terms = pauli_decomposition(1e-6 * word_matrix("XIZ") - 2.0 * word_matrix("IYY"))
+    np.testing.assert_allclose(terms.coefficients, [-2.0, 1e-6], atol=1e-15)
     np.testing.assert_array_equal(terms.x, [0b011, 0b100])
     np.testing.assert_array_equal(terms.z, [0b011, 0b001])
 

@@ -127,6 +127,7 @@ def test_truncated_pseudo_inverse_as_a_function_drops_small_singular_values():
         (lambda v: v.sum(), ValueError, r"`filter` must return one number for each eigenvalue.*got shape \(\)"),
         (lambda v: 0.0 * v, ValueError, "`filter` must not be 0 on every register"),
         (np.exp, ValueError, r"`filter` must be odd .* or even"),
+        (lambda v: v + 1e-4 * v * v, ValueError, r"`filter` must be odd .* or even"),
     ],
 )
 def test_own_function_is_checked(function, error, match):

@@ -55,6 +55,17 @@ def test_part_of_b_outside_the_column_space_counts_where_it_leaks():
     assert found > min_clock_qubits(A, [1.0, 1.0, 0.0], 0.05, **options)
 
 
+@pytest.mark.parametrize("part", [0.1, 1.0, 3.0])
+def test_the_part_outside_counts_by_its_length(part):
+    A = np.array([[1.0, 0.0], [0.0, 0.9], [0.0, 0.0]])
+    options = {"filter": "threshold", "threshold": 0.3, "window": "sine"}
+    for tolerance in np.geomspace(0.3, 1e-3, 12):
+        found = min_clock_qubits(A, [1.0, 1.0, part], tolerance, **options)
+        errors = [hhl(A, [1.0, 1.0, part], n_clock_qubits=t, **options).l2_error for t in range(2, found + 1)]
+        assert errors[-1] <= tolerance
+        assert all(error > tolerance for error in errors[:-1])
+
+
 def test_guard_and_sine_window_need_fewer_qubits():
     A, b = np.diag(np.linspace(0.2, 1.0, 64)), np.random.default_rng(1).standard_normal(64)
     plain = min_clock_qubits(A, b, 1e-3, guard=1)
