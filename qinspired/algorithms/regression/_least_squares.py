@@ -149,9 +149,9 @@ def least_squares(
     conjugate gradients over all rows, each iteration one reading of A, columns scaled if there is a ridge. The bound
     takes the range of the eigenvalues from the iteration and from 10 to 40 products with a random vector: of 4 n rows
     drawn uniformly where there are 20 n or more, else of A; a ridge of a hundredth of the largest squared column norm
-    makes it certain without. It is too small where a part of b belongs to singular values that neither has met: in 10
-    of 1,628 solves of graphs, splines, one-hot and nearly dependent columns. After some iterations the other methods
-    are weighed, and the last resort is such an iteration, or LSQR where rounding forbids one.
+    makes it certain without. It is too small where a part of b belongs to singular values that neither has met. After
+    some iterations the other methods are weighed, and the last resort is such an iteration, or LSQR where rounding
+    forbids one.
     The certificate of a refined solution is 2 |R^-T A^T (b - A x)|, and what rounding does to it. It bounds the error
     if no vector is stretched by the sketch to more than twice its length, which nothing computed proves; the share
     of rounding is the size usual for sums, not the worst, and its factor 1 / s_min is that of R.
