@@ -25,7 +25,7 @@ def powers(U, t):
 def qiskit_circuit(U, b, r, prepare=None, *, label="cu"):
     """Return the circuit on the qubits (system, clock, ancilla), least significant first."""
     from qiskit import QuantumCircuit
-    from qiskit.circuit.library import QFTGate, UCRYGate, UnitaryGate
+    from qiskit.circuit import library as gates
 
     n, t = len(U), len(r).bit_length() - 1
     q = n.bit_length() - 1
@@ -34,21 +34,21 @@ def qiskit_circuit(U, b, r, prepare=None, *, label="cu"):
 
     def controlled(matrix, bit):
         block = np.block([[np.eye(n), np.zeros((n, n))], [np.zeros((n, n)), matrix]])
-        circuit.append(UnitaryGate(block, label=label), [*system, clock[bit]])
+        circuit.append(gates.UnitaryGate(block, label=label), [*system, clock[bit]])
 
     def window(adjoint):
         if prepare is None:
             circuit.h(clock)
         else:
-            circuit.append(UnitaryGate(prepare.conj().T if adjoint else prepare), clock)
+            circuit.append(gates.UnitaryGate(prepare.conj().T if adjoint else prepare), clock)
 
     circuit.prepare_state(np.asarray(b, dtype=complex) / np.linalg.norm(b), system)
     window(adjoint=False)
     for bit, power in enumerate(powers(U, t)):
         controlled(power, bit)
-    circuit.append(QFTGate(t).inverse(), clock)
-    circuit.append(UCRYGate(list(2.0 * np.arcsin(r))), [ancilla, *clock])
-    circuit.append(QFTGate(t), clock)
+    circuit.append(gates.QFTGate(t).inverse(), clock)
+    circuit.append(gates.UCRYGate(list(2.0 * np.arcsin(r))), [ancilla, *clock])
+    circuit.append(gates.QFTGate(t), clock)
     for bit, power in enumerate(powers(U, t)):
         controlled(power.conj().T, bit)
     window(adjoint=True)

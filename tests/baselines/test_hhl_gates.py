@@ -461,7 +461,7 @@ def test_amplitudes_equal_those_of_pennylane(name, device):
 def test_noise_equals_that_of_qiskit_aer():
     pytest.importorskip("qiskit_aer")
     from qiskit import QuantumCircuit
-    from qiskit.circuit.library import UnitaryGate
+    from qiskit.circuit import library
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel, depolarizing_error
 
@@ -472,9 +472,9 @@ def test_noise_equals_that_of_qiskit_aer():
     gates = gates_of(scipy.linalg.expm(1j * A * t0), t, naive_rotation(t, t0, C, signed=True))
     model, known = NoiseModel(basis_gates=["unitary"]), set()
     circuit = QuantumCircuit(t + 2)
-    circuit.append(UnitaryGate([[0.6, -0.8], [0.8, 0.6]]), [0])
+    circuit.append(library.UnitaryGate([[0.6, -0.8], [0.8, 0.6]]), [0])
     for name, matrix, qubits, cnots in gates:
-        circuit.append(UnitaryGate(matrix, label=name), qubits)
+        circuit.append(library.UnitaryGate(matrix, label=name), qubits)
         if cnots and name not in known:
             known.add(name)
             model.add_all_qubit_quantum_error(depolarizing_error(1 - (1 - p) ** cnots, len(qubits)), name)

@@ -111,10 +111,14 @@ def exact_least_squares(
     size = min(m, n)
     sketch = size <= PRIMAL_COLUMNS and (sketched or worth_sketching(A))
     moments = not sketched and size <= PRIMAL_COLUMNS and 1e-100 < A.frobenius_norm < 1e100
+    dense = False
     if moments and not (sketch and shows_ill_conditioning(A, ridge, rng)):
         found = _by_moments(A, b, ridge, tolerance, sketch)
         if found is not None:
             return found
+        # Nearly singular: an iteration may end before it sees the small singular values (two columns 1e-9 apart: error
+        # 0.76, told as 3e-8).
+        loosely, dense = False, m * n <= _DENSE_CELLS
     reason = ""
     if sketched and not sketch:
         reason = f"no sketch, which takes at most {PRIMAL_COLUMNS} columns"
@@ -122,7 +126,9 @@ def exact_least_squares(
         found, reason = sketched_least_squares(A, b, ridge, rng)
         if found is not None:
             return found
-    found = _by_iterations(A, b, ridge, tolerance if loosely else 0.0, rng) if A.is_sparse else None
+    found = None
+    if A.is_sparse and not dense:
+        found = _by_iterations(A, b, ridge, tolerance if loosely else 0.0, rng)
     if found is None or (m * n <= _DENSE_CELLS and not (found.converged and found.rounding <= tolerance)):
         found = _by_lapack(A, b, ridge)
     return replace(found, how=f"{found.how}, after {reason}") if reason else found

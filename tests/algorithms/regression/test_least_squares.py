@@ -185,15 +185,28 @@ def test_a_large_sparse_system_with_many_columns_is_solved_by_lsqr(rng, monkeypa
         assert fewer.counts.full_passes < most.counts.full_passes
 
 
-def test_a_sparse_singular_system_of_two_factors_is_solved_by_lsqr_too(rng):
+def test_a_sparse_singular_system_of_two_factors_gets_its_shortest_solution(rng):
     one, two = rng.integers(60, size=2000), rng.integers(20, size=2000)
     A = sp.csr_array((np.ones(4000), (np.repeat(np.arange(2000), 2), np.column_stack([one, 60 + two]).ravel())))
     b = rng.standard_normal(60)[one] + rng.standard_normal(20)[two] + rng.standard_normal(2000)
     solution = qi.least_squares(A, b, tolerance=1e-6, method="exact")
     exact = scipy.linalg.lstsq(A.toarray(), b)[0]
-    assert "LSQR" in solution.status
     np.testing.assert_allclose(A @ solution.x, A @ exact, atol=1e-8)
     np.testing.assert_allclose(solution.x, exact, atol=1e-7)  # of least norm, as LAPACK's
+
+
+@pytest.mark.parametrize("apart", [1e-5, 1e-7, 1e-9])
+@pytest.mark.parametrize("method", ["auto", "exact"])
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+def test_a_target_along_two_nearly_equal_columns_is_not_missed(make, method, apart, rng):
+    A = rng.standard_normal((300, 8))
+    A = np.hstack([A, A[:, :1]])
+    A[:, 8] += apart * rng.standard_normal(300)
+    b = rng.standard_normal(300)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    solution = qi.least_squares(make(A), b, tolerance=1e-6, method=method, rng=0)
+    assert prediction_error(A, solution.x, exact) <= max(solution.error.high, 1e-10)
+    assert prediction_error(A, solution.x, exact) <= 1e-5
 
 
 def test_the_same_seed_gives_the_same_solution(rng):
