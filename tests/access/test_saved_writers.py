@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,9 @@ def without_rights() -> Iterator[Path]:
     """Give a folder in which the rights of files bind this process, the superuser's too."""
     with tempfile.TemporaryDirectory() as name:
         folder, user = Path(name), os.geteuid()
+        qi.save(folder / "A", OLD)
+        use_all(folder / "A")  # loads the compiled kernels, whose cache may be closed to a process without rights
+        shutil.rmtree(folder / "A")
         folder.chmod(0o777)
         if user == 0:
             os.seteuid(65534)
