@@ -69,12 +69,19 @@ def check_exponent(value: Any) -> int:
     return int(value)
 
 
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond the largest float
+        return np.inf
+
+
 def check_fraction(value: Any, name: str, *, closed_high: bool = False) -> float:
     """Return a number in (0, 1), or in (0, 1] if `closed_high`."""
     interval = "(0, 1]" if closed_high else "(0, 1)"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"`{name}` must be a number in {interval}; got {value!r} of type {type(value).__name__}.")
-    if not (0 < float(value) < 1 or (closed_high and value == 1)):
+    if not (0 < _as_float(value) < 1 or (closed_high and value == 1)):
         raise ValueError(f"`{name}` must be in {interval}; got {value}.")
     return float(value)
 
@@ -83,7 +90,7 @@ def check_nonnegative(value: Any, name: str) -> float:
     """Return a finite number >= 0."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"`{name}` must be a finite number >= 0; got {value!r} of type {type(value).__name__}.")
-    if not 0 <= float(value) < np.inf:
+    if not 0 <= _as_float(value) < np.inf:
         raise ValueError(f"`{name}` must be a finite number >= 0; got {value}.")
     return float(value)
 
@@ -92,7 +99,7 @@ def check_positive(value: Any, name: str) -> float:
     """Return a finite number > 0."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"`{name}` must be a finite number > 0; got {value!r} of type {type(value).__name__}.")
-    if not 0.0 < float(value) < np.inf:
+    if not 0.0 < _as_float(value) < np.inf:
         raise ValueError(f"`{name}` must be a finite number > 0; got {value}.")
     return float(value)
 
@@ -362,7 +369,10 @@ def check_vector(values: Any, size: int, name: str, *, matrix: str = "A") -> Flo
     is_sparse: bool = sp.issparse(values)
     if is_sparse:
         values = values.toarray()
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be a vector of numbers; {error}.") from error
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import scipy.sparse as sp
 from baselines.foreign_circuits import pennylane_hhl, qiskit_hhl, window_unitary
-from baselines.gate_level import dilation, gate_level_hhl, naive_exponential_product, naive_rotation
+from baselines.gate_level import dilation, gate_level_hhl, naive_exponential_product, naive_rotation, walk
 from baselines.gate_list import gates_of, noisy_density
 from baselines.systems import first, sine, toeplitz
 from hypothesis import given, settings
@@ -45,7 +45,9 @@ def assert_same(gates, engine, *, atol=1e-10):
     for name in ("n_queries", "n_qubits", "amplification_rounds", "warnings"):
         assert getattr(gates, name) == getattr(engine, name), name
     assert gates.state.dtype == engine.state.dtype
-    for name in ("evolution_time", "C", "guard", "signed", "n_clock_qubits"):
+    shared = set(gates.parameters) & set(engine.parameters) - {"basis"}
+    assert {"evolution_time", "C", "guard", "signed", "n_clock_qubits", "phase_map", "alpha", "filter"} <= shared
+    for name in shared:
         assert gates.parameters[name] == engine.parameters[name], name
     curve = gates.filter_curve
     np.testing.assert_array_equal(curve.values, engine.filter_curve.values)
@@ -80,6 +82,9 @@ OPTIONS = [
     {"filter": "threshold", "threshold": 0.9, "window": "sine"},
     {"filter": np.tanh, "C": 0.6, "below": "zero"},
     {"filter": np.square, "rotation_bits": 5},
+    {"phase_map": "walk"},
+    {"phase_map": "walk", "alpha": "norm", "window": "sine", "postselect_clock": False},
+    {"phase_map": "walk", "filter": "threshold", "threshold": 0.9},
 ]
 
 
@@ -126,6 +131,24 @@ def test_gates_equal_full_matrices_that_share_no_code(window):
     np.testing.assert_allclose(result.state, kept[3:] / np.linalg.norm(kept), atol=1e-12)
     exact = np.r_[np.zeros(3), np.linalg.pinv(A) @ b]
     exact /= np.linalg.norm(exact)
+    assert result.fidelity_mixed == pytest.approx((exact.conj() @ rho @ exact).real, abs=1e-12)
+
+
+def test_gates_of_the_walk_equal_full_matrices_that_share_no_code():
+    rng = np.random.default_rng(9)
+    A, b = hermitian(rng, 4, is_complex=True), complex_normal(rng, 4)
+    alpha = 1.5 * np.linalg.norm(A, 2)
+    result = hhl_gates(A, b, n_clock_qubits=5, phase_map="walk", alpha=alpha)
+    values = alpha * np.cos(2 * np.pi * np.arange(32) / 32)
+    r = np.where(np.abs(values) > 1e-12, result.parameters["C"] / np.where(values == 0, 1, values), 0.0)
+    kept, _, p1, _, rho = gate_level_hhl(walk(A, alpha), np.r_[b, np.zeros(4)], t=5, rotation=np.clip(r, -1, 1))
+    kept = kept[:4]  # where the flag is 0
+    assert result.success_probability == pytest.approx(np.linalg.norm(kept) ** 2, abs=1e-12)
+    assert result.success_probability_ancilla == pytest.approx(p1, abs=1e-12)
+    assert result.success_probability < p1 - 0.01
+    np.testing.assert_allclose(result.state, kept / np.linalg.norm(kept), atol=1e-12)
+    exact = np.linalg.solve(A, b)
+    exact = np.r_[exact / np.linalg.norm(exact), np.zeros(4)]
     assert result.fidelity_mixed == pytest.approx((exact.conj() @ rho @ exact).real, abs=1e-12)
 
 
@@ -381,6 +404,27 @@ def test_shots_without_the_clock_count_every_clock_and_those_of_a_dilation_the_a
     assert shots.n_successes > shots.counts.sum()  # product formulas leak out of the answer
 
 
+def test_shots_of_the_walk_succeed_with_the_flag_0_where_the_clock_has_to_be_0():
+    rng = np.random.default_rng(10)
+    A, b, n_shots = hermitian(rng, 4), rng.standard_normal(4), 100_000
+    for postselect_clock, share in ((True, "success_probability"), (False, "success_probability_ancilla")):
+        options = {"n_clock_qubits": 5, "phase_map": "walk", "postselect_clock": postselect_clock, "shots": n_shots}
+        run = hhl_gates(A, b, rng=1, **options)
+        p = getattr(run, share)
+        assert run.parameters["counts"].shape == (2, 2, 8)
+        assert abs(run.shots.n_successes - n_shots * p) < 5 * np.sqrt(n_shots * p * (1 - p))
+    assert run.success_probability_ancilla - run.success_probability > 10 / np.sqrt(n_shots)
+
+
+def test_noise_in_the_walk_takes_its_fidelity():
+    A, b = hermitian(np.random.default_rng(11), 2), np.array([1.0, 2.0])
+    options = {"n_clock_qubits": 3, "phase_map": "walk"}
+    clean, little, much = (hhl_gates(A, b, depolarising=p, **options) for p in (0.0, 1e-9, 1e-2))
+    for name in ("success_probability", "success_probability_ancilla", "fidelity", "fidelity_mixed"):
+        assert getattr(little, name) == pytest.approx(getattr(clean, name), abs=1e-5), name
+    assert much.fidelity < clean.fidelity - 0.01
+
+
 def test_shots_of_a_noisy_circuit_follow_its_density_matrix():
     A, b, shots, p = toeplitz(2), first(2), 20_000, 5e-3
     result = hhl_gates(A, b, n_clock_qubits=2, depolarising=p, shots=shots, rng=3)
@@ -536,6 +580,10 @@ def test_large_registers_are_refused_with_their_memory():
         (np.eye(2), [1, 0], {"trotter": (3, 1)}, ValueError, "the order, must be 1, 2 or 4; got 3"),
         (np.eye(2), [1, 0], {"trotter": (2, 0)}, ValueError, r"`trotter\[1\]` must be an integer >= 1"),
         (np.eye(2), [1, 0], {"trotter": 2}, ValueError, "pair"),
+        (np.eye(2), [1, 0], {"trotter": (1, 1), "phase_map": "walk"}, ValueError, "`trotter` must be None"),
+        (np.eye(2), [1, 0], {"phase_map": "jump"}, ValueError, "`phase_map` must be one of"),
+        (np.eye(2), [1, 0], {"phase_map": "walk", "alpha": 0.5}, ValueError, r"`alpha` must be at least \|A\|"),
+        (np.eye(2), [1, 0], {"phase_map": "walk", "evolution_time": 1.0}, ValueError, "must be 'auto' for phase_map"),
         (np.eye(2), [1, 0], {"trotter": (2, 1.5)}, TypeError, r"`trotter\[1\]` must be an integer"),
         (np.eye(2), [1, 0], {"shots": 0}, ValueError, "`shots` must be an integer >= 1"),
         (np.eye(2), [1, 0], {"shots": 10.0}, TypeError, "`shots` must be an integer"),

@@ -116,6 +116,15 @@ def test_right_hand_side_in_the_kernel_is_refused():
         ((np.ones((2, 1)), [1.0], np.ones((1, 2))), [1, 0], {}, "must be orthonormal"),
         ((np.eye(2), [1.0, -1.0], np.eye(2)), [1, 0], {}, "singular values >= 0"),
         ((np.eye(3), [1.0, 1.0], np.eye(2)), [1, 0, 0], {}, "must have shapes"),
+        (([[1.0], [1.0, 2.0]], [1.0, 1.0], np.eye(2)), [1, 0], {}, "`U` must be a rectangular array"),
+        (np.eye(2), [[1.0], [1.0, 2.0]], {}, "`b` must be a vector of numbers"),
+        (np.eye(2) * 1e-200, [1e200, 0], {}, "a solution whose norm is a float64; it is beyond the largest"),
+        (np.eye(2) * 1e200, [1e-200, 0], {}, "a solution whose norm is a float64; it is beyond the smallest"),
+        (np.eye(2), [1, 0], {"ridge": 10**400, "filter": "ridge"}, "`ridge` must be a finite number >= 0"),
+        (np.eye(2), [1, 0], {"shots": 10**19}, r"`shots` must be at most 1e\+18"),
+        (np.eye(2), [1, 0], {"filter": np.array([1, 2])}, "`filter` must be one of"),
+        (np.eye(2), [1, 0], {"alpha": np.array([1.0, 2.0])}, "`alpha` must be left at 'frobenius'"),
+        (-np.eye(2), [1, 0], {"signed": np.False_}, "negative eigenvalues"),
     ],
 )
 def test_bad_input_is_a_clear_value_error(A, b, options, match):
@@ -130,6 +139,49 @@ def test_masked_array_is_refused():
         hhl(np.ma.masked_array(np.eye(2), mask=np.eye(2)), [1.0, 1.0])
     with pytest.raises(TypeError, match="`C` must be a number"):
         hhl(np.eye(2), [1.0, 1.0], C=True)
+    with pytest.raises(TypeError, match=r"`A` must be a tuple \(U, s, Vt\) where it is given by its SVD; got a list"):
+        hhl([np.eye(2), np.ones(2), np.eye(2)], [1.0, 1.0])
+    for name in ("evolution_time", "C", "guard", "n_clock_qubits"):
+        with pytest.raises(TypeError, match=f"`{name}` must be"):
+            hhl(np.eye(2), [1.0, 1.0], **{name: np.array([1, 2])})
+
+
+def test_truths_of_numpy_are_truths():
+    A, b = np.diag([0.5, 1.0]), [1.0, 1.0]
+    for name in ("signed", "postselect_clock"):
+        np.testing.assert_array_equal(hhl(A, b, **{name: np.False_}).x, hhl(A, b, **{name: False}).x)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.complex64])
+def test_rounding_of_the_type_of_the_numbers_is_no_part_of_the_spectrum(dtype):
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.standard_normal((40, 40)))[0][:, :3] for _ in range(2))
+    b = rng.standard_normal(40)
+    general = ((U * [3.0, 2.0, 1.0]) @ V.T).astype(dtype)
+    result = hhl(general, b)
+    assert np.count_nonzero(result.filter_curve.values) == 3
+    assert np.count_nonzero(hhl(general.astype(np.complex128), b).filter_curve.values) > 3  # taken at their word
+    exact = np.linalg.pinv((U * [3.0, 2.0, 1.0]) @ V.T) @ b
+    assert np.linalg.norm(result.x - exact) < (0.05 if dtype == np.float16 else 0.01) * np.linalg.norm(exact)
+
+
+def test_matrix_that_is_symmetric_up_to_the_rounding_of_its_type_is_symmetric():
+    X = np.random.default_rng(1).standard_normal((30, 30))
+    A = X @ X.T
+    skewed = A.astype(np.float32)
+    skewed[0, 1] = np.nextafter(skewed[0, 1], np.inf, dtype=np.float32)
+    assert hhl(skewed, np.ones(30)).parameters["basis"] == "eigen"
+    assert hhl(skewed.astype(np.float64), np.ones(30)).parameters["basis"] == "singular"
+    A[0, 1] = np.nextafter(A[0, 1], np.inf)
+    assert hhl(A, np.ones(30)).parameters["basis"] == "eigen"
+
+
+def test_small_singular_values_of_a_tall_tuple_are_kept():
+    rng = np.random.default_rng(2)
+    U = np.linalg.qr(rng.standard_normal((20_000, 2)))[0].astype(np.float32)
+    s, Vt = np.array([1.0, 1e-3], dtype=np.float32), np.eye(2, dtype=np.float32)
+    result = hhl((U, s, Vt), U @ np.ones(2), n_clock_qubits=16)
+    np.testing.assert_allclose(np.abs(result.x), 1 / s, rtol=0.1)
 
 
 def test_inputs_are_not_modified():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,12 +17,27 @@ if TYPE_CHECKING:
 
     from qinspired._typing import Float64Array
 
-__all__ = ["SpectralProblem", "check_problem", "diagonalise", "is_hermitian"]
+__all__ = [
+    "CheckedSystem",
+    "SpectralProblem",
+    "check_dense_matrix",
+    "check_factors",
+    "check_problem",
+    "check_right_side",
+    "diagonalise",
+    "is_factors",
+    "is_hermitian",
+    "nearest_hermitian",
+]
+
+_EPS = float(np.finfo(np.float64).eps)
 
 # A sparse matrix is diagonalised as a dense one: 400 MB of float64 at most.
 _DENSE_ENTRIES = 50_000_000
 # Part of b outside the kernel, relative to |b|, that is no more than rounding.
 _KERNEL_TOLERANCE = 1e-12
+# Largest deviation of the products of singular vectors from 0 and 1: those of float32 are within 1e-6.
+_ORTHONORMAL = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +78,40 @@ class SpectralProblem:
         return float(np.vdot(rest, rest).real)
 
 
+class CheckedSystem(NamedTuple):
+    """(A,) or (U, s, Vt), and b, as finite float64 or complex128 arrays.
+
+    `rounding` is the size, relative to |A|_2, of singular values that are no more than that.
+    """
+
+    parts: tuple[npt.NDArray[Any], ...]
+    b: npt.NDArray[Any]
+    rounding: float
+
+    def matrix(self) -> npt.NDArray[Any]:
+        """Return A."""
+        return self.parts[0] if len(self.parts) == 1 else (self.parts[0] * self.parts[1]) @ self.parts[2]
+
+
 def _checked(values: Any, check: Callable[[Any], Any]) -> npt.NDArray[Any]:
     """Run a check for real arrays on an array that may be complex, and return float64 or complex128."""
-    array: Any = values if sp.issparse(values) or isinstance(values, np.ndarray) else np.asarray(values)
+    try:
+        array: Any = values if sp.issparse(values) or isinstance(values, np.ndarray) else np.asarray(values)
+    except ValueError:
+        check(values)  # tells in which way it is no array
+        raise
     if array.dtype.kind != "c" or isinstance(array, np.ma.MaskedArray):
         return np.asarray(check(array), dtype=np.float64)
     return np.asarray(check(array.real) + 1j * check(array.imag), dtype=np.complex128)
 
 
-def _dense(X: Any, name: str) -> npt.NDArray[Any]:
+def _unit_roundoff(dtype: np.dtype[Any]) -> float:
+    """Return the rounding of the numbers given: those of float32 remain so when they are turned into float64."""
+    return max(float(np.finfo(dtype if dtype.kind in "fc" else np.float64).eps), _EPS)
+
+
+def check_dense_matrix(X: Any, name: str) -> tuple[npt.NDArray[Any], float]:
+    """Return a finite float64 or complex128 array, and the rounding of the numbers that it was given in."""
     original = X
     if not sp.issparse(X):
         try:
@@ -81,7 +121,7 @@ def _dense(X: Any, name: str) -> npt.NDArray[Any]:
             raise
         if X.ndim == 0:
             check_array(original, name)
-        return _checked(X, lambda part: check_matrix(part, name))
+        return _checked(X, lambda part: check_matrix(part, name)), _unit_roundoff(X.dtype)
     matrix: Any = X  # the stubs' sparse base class has no shape
     entries = int(np.prod(matrix.shape, dtype=np.float64))
     if entries > _DENSE_ENTRIES:
@@ -94,39 +134,72 @@ def _dense(X: Any, name: str) -> npt.NDArray[Any]:
     def check(part: Any) -> Any:
         return sp.csr_array(check_matrix(part, name)).toarray()
 
-    return _checked(matrix, check)
+    return _checked(matrix, check), _unit_roundoff(matrix.dtype)
 
 
-def check_problem(A: Any, b: Any) -> tuple[tuple[npt.NDArray[Any], ...], npt.NDArray[Any]]:
-    """Return (A,) or (U, s, Vt), and b, as finite float64 or complex128 arrays."""
+def is_factors(A: Any) -> bool:
+    """Return whether A is given by an SVD, and not as a matrix of three rows."""
+    return isinstance(A, tuple) and len(A) == 3 and _ndim(A[0]) == 2
+
+
+def _ndim(value: Any) -> int:
+    try:
+        return np.ndim(value)
+    except ValueError:  # lists of different lengths, which a check tells later
+        return 2
+
+
+def check_factors(A: Any) -> tuple[npt.NDArray[Any], Float64Array, npt.NDArray[Any], float]:
+    """Return U, s and Vt of an SVD, and the rounding of the numbers in s."""
+    (U, _), (Vt, _) = check_dense_matrix(A[0], "U"), check_dense_matrix(A[2], "Vt")
+    rank = U.shape[1]
+    if Vt.shape[0] != rank or np.shape(A[1]) != (rank,):
+        raise ValueError(
+            f"`A` = (U, s, Vt) must have shapes (m, r), (r,) and (r, n); got {U.shape}, {np.shape(A[1])}, {Vt.shape}. "
+            "Drop the surplus vectors (`full_matrices=False`)."
+        )
+    s = check_vector(A[1], rank, "s", matrix="Vt")
+    if s.min() < 0.0:
+        raise ValueError(f"`s` must hold singular values >= 0; got {s.min()}.")
+    for name, gram in (("U", U.conj().T @ U), ("Vt", Vt @ Vt.conj().T)):
+        deviation = float(np.abs(gram - np.eye(rank)).max())
+        if deviation > _ORTHONORMAL:
+            raise ValueError(f"`{name}` of `A` = (U, s, Vt) must be orthonormal; it deviates by {deviation:.1e}.")
+    return U, s, Vt, _unit_roundoff(np.asarray(A[1]).dtype)
+
+
+def check_right_side(b: Any, n_rows: int) -> npt.NDArray[Any]:
+    """Return b as a finite float64 or complex128 vector with an entry for each row."""
+    return _checked(b, lambda part: check_vector(part, n_rows, "b"))
+
+
+def check_problem(A: Any, b: Any) -> CheckedSystem:
+    """Return the system; a square matrix that is Hermitian to rounding is made so."""
     parts: tuple[npt.NDArray[Any], ...]
-    if isinstance(A, tuple) and len(A) == 3 and np.ndim(A[0]) == 2:
-        U, Vt = _dense(A[0], "U"), _dense(A[2], "Vt")
-        rank = U.shape[1]
-        if Vt.shape[0] != rank:
-            raise ValueError(
-                f"`A` = (U, s, Vt) must have shapes (m, r), (r,) and (r, n); got {U.shape}, "
-                f"{np.shape(A[1])}, "
-                f"{Vt.shape}. Drop the surplus vectors (`full_matrices=False`)."
-            )
-        s = check_vector(A[1], rank, "s", matrix="Vt")
-        if s.min() < 0.0:
-            raise ValueError(f"`s` must hold singular values >= 0; got {s.min()}.")
-        for name, gram in (("U", U.conj().T @ U), ("Vt", Vt @ Vt.conj().T)):
-            deviation = float(np.abs(gram - np.eye(rank)).max())
-            if deviation > 1e-6:
-                raise ValueError(f"`{name}` of `A` = (U, s, Vt) must be orthonormal; it deviates by {deviation:.1e}.")
-        parts = (U, s, Vt)
+    if is_factors(A):
+        U, s, Vt, eps = check_factors(A)
+        parts, rounding = (U, s, Vt), len(s) * eps
     else:
-        parts = (_dense(A, "A"),)
-    n_rows = parts[0].shape[0]
-    return parts, _checked(b, lambda part: check_vector(part, n_rows, "b"))
+        if isinstance(A, list) and len(A) == 3 and [_ndim(part) for part in A] == [2, 1, 2]:
+            raise TypeError("`A` must be a tuple (U, s, Vt) where it is given by its SVD; got a list.")
+        matrix, eps = check_dense_matrix(A, "A")
+        parts, rounding = (nearest_hermitian(matrix, eps),), max(matrix.shape) * eps
+    return CheckedSystem(parts, check_right_side(b, len(parts[0])), rounding)
 
 
-def diagonalise(parts: tuple[npt.NDArray[Any], ...], b: npt.NDArray[Any]) -> SpectralProblem:
-    """Return the problem in the eigenbasis if A is Hermitian to rounding, in the singular basis otherwise."""
+def nearest_hermitian(A: npt.NDArray[Any], eps: float) -> npt.NDArray[Any]:
+    """Return the Hermitian part of a square matrix that deviates from it by no more than rounding, else the matrix."""
+    if A.shape[0] != A.shape[1] or is_hermitian(A):
+        return A
+    deviation = np.abs(A - A.conj().T).max()
+    return A / 2.0 + A.conj().T / 2.0 if deviation <= len(A) * eps * np.abs(A).max() else A
+
+
+def diagonalise(system: CheckedSystem) -> SpectralProblem:
+    """Return the problem in the eigenbasis if A is Hermitian, in the singular basis otherwise."""
     import scipy.linalg
 
+    parts, b, rounding = system
     scale = float(np.abs(b).max())
     if scale == 0.0:
         raise ValueError("`b` must not be zero: there is no state to prepare.")
@@ -152,7 +225,7 @@ def diagonalise(parts: tuple[npt.NDArray[Any], ...], b: npt.NDArray[Any]) -> Spe
     largest = float(np.abs(values).max())
     if largest == 0.0:
         raise ValueError("`A` must not be the zero matrix: nothing can be inverted.")
-    values = np.where(np.abs(values) <= max(shape) * np.finfo(np.float64).eps * largest, 0.0, values)
+    values = np.where(np.abs(values) <= rounding * largest, 0.0, values)
     coefficients = left.conj().T @ b_unit
     if float(np.linalg.norm(coefficients[values != 0.0])) <= _KERNEL_TOLERANCE:
         space = "range" if kind == "eigen" else "column space"
@@ -173,6 +246,5 @@ def diagonalise(parts: tuple[npt.NDArray[Any], ...], b: npt.NDArray[Any]) -> Spe
 
 
 def is_hermitian(A: npt.NDArray[Any]) -> bool:
-    """Return whether a square matrix is Hermitian to rounding."""
-    rounding = A.shape[0] * float(np.finfo(np.float64).eps)
-    return bool(np.abs(A - A.conj().T).max() <= rounding * np.abs(A).max())
+    """Return whether a square matrix is exactly Hermitian."""
+    return bool((A == A.conj().T).all())

@@ -9,14 +9,22 @@ import numpy as np
 from qinspired._validation import check_fraction, check_positive
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from qinspired._typing import Float64Array
     from qinspired.baselines.quantum._basis import SpectralProblem
+    from qinspired.baselines.quantum._filters import Filter
 
 __all__ = [
     "check_choice",
     "check_kappa_encoding",
+    "check_norm",
     "check_tolerance",
     "choose_alpha",
+    "exact_coordinates",
     "extreme_magnitudes",
+    "is_word",
+    "refuse_failure",
     "warn_of_failure",
 ]
 
@@ -27,12 +35,15 @@ _LEAST_TOLERANCE = 1e-14
 _LARGEST_KAPPA = 1e100
 
 
+def is_word(value: Any, word: str) -> bool:
+    """Return whether a value is this string; an array compares with it entry by entry."""
+    return isinstance(value, str) and value == word
+
+
 def check_choice(value: Any, name: str, allowed: tuple[Any, ...]) -> None:
     """Raise ValueError for a value that is none of the strings and booleans allowed."""
-    if not any(
-        value is choice or (isinstance(choice, str) and isinstance(value, str) and value == choice)
-        for choice in allowed
-    ):
+    value = bool(value) if isinstance(value, np.bool_) else value
+    if not any(value is choice or (isinstance(choice, str) and is_word(value, choice)) for choice in allowed):
         choices = ", ".join(repr(choice) for choice in allowed)
         raise ValueError(f"`{name}` must be one of {choices}; got {value!r}.")
 
@@ -78,6 +89,40 @@ def choose_alpha(alpha: Any, problem: SpectralProblem) -> float:
             f"`alpha` must be at least |A| = {largest:.6g}, as A/alpha has no block encoding otherwise; got {found}."
         )
     return max(found, largest)
+
+
+def exact_coordinates(problem: SpectralProblem, wanted: Filter) -> tuple[Float64Array, npt.NDArray[Any]]:
+    """Return the function wanted of each value, and the exact answer as a unit vector in the basis."""
+    target = wanted(problem.values)
+    # Only directions are compared with it, and squares of 1e-200 would vanish.
+    exact = target / (float(np.abs(target).max()) or 1.0) * problem.coefficients
+    norm = float(np.linalg.norm(exact))
+    if norm == 0.0:
+        raise ValueError(
+            f"`{'threshold' if wanted.is_projection else 'filter'}` must leave a part of `b`; it is 0 on every "
+            "eigenvalue or singular value that `b` touches."
+        )
+    return target, exact / norm
+
+
+def refuse_failure(probability: float) -> None:
+    """Refuse a circuit that never succeeds."""
+    if probability < np.finfo(np.float64).tiny:
+        raise ValueError(
+            "`n_clock_qubits` and `C` must leave some success probability, and it is 0 here: every register "
+            "that the eigenvalues reach is rotated by nothing. Raise `n_clock_qubits` or lower `C`."
+        )
+
+
+def check_norm(b_norm: float, scale: float, share: float) -> float:
+    """Return |b| share/scale, the norm of the solution."""
+    norm = share * b_norm / scale
+    if not 0.0 < norm < np.inf:
+        size = "smallest" if norm == 0.0 else "largest"
+        raise ValueError(
+            f"`A` and `b` must have a solution whose norm is a float64; it is beyond the {size} here. Scale `b`."
+        )
+    return norm
 
 
 def warn_of_failure(probability: float) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qinspired.baselines.quantum._choices import refuse_failure
 from qinspired.baselines.quantum._gates import Register, dense_cnots
 from qinspired.baselines.quantum._pauli import n_passes, pauli_decomposition, product_formula
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from qinspired._typing import Float64Array
 
-__all__ = ["Output", "evolution", "read_register", "run_circuit"]
+__all__ = ["Output", "evolution", "read_register", "run_circuit", "walk_operator"]
 
 
 def evolution(
@@ -32,6 +33,16 @@ def evolution(
     # 2 (w - 1) for the ladder to one qubit and back, 2 for the controlled rotation; the identity is a clock's phase.
     one_pass = int(np.sum(2 * terms.weights))
     return product_formula(terms, 1.0, order, steps), (one_pass * n_passes(order) * steps, True)
+
+
+def walk_operator(H: npt.NDArray[Any], alpha: float) -> tuple[npt.NDArray[np.complex128], tuple[int, bool]]:
+    """Return W = (2|0><0| - 1) U_A on flag and system, U_A = [[H/alpha, R], [R, -H/alpha]], and what it costs."""
+    import scipy.linalg
+
+    values, vectors = scipy.linalg.eigh(H / alpha)
+    rest = (vectors * np.sqrt(np.maximum(0.0, (1.0 - values) * (1.0 + values)))) @ vectors.conj().T
+    W = np.block([[H / alpha, rest], [-rest, H / alpha]])
+    return np.asarray(W, dtype=np.complex128), (dense_cnots(len(W).bit_length()), False)
 
 
 def run_circuit(
@@ -67,9 +78,8 @@ def run_circuit(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    vector: npt.NDArray[
-        np.complex128
-    ]  # of unit length: the system for ancilla 1 and clock 0, or its leading eigenvector
+    # Of unit length: the system for ancilla 1 and clock 0, or its leading eigenvector; 0 where the flag is 1.
+    vector: npt.NDArray[np.complex128]
     inside: Float64Array  # probabilities of the system's states given ancilla 1 and clock 0
     law: Float64Array  # of (ancilla, clock not 0, system)
     p10: float
@@ -80,33 +90,44 @@ class Output:
 
 
 def read_register(
-    amplitudes: npt.NDArray[np.complex128], exact: npt.NDArray[np.complex128], answers: slice, *, noisy: bool
+    amplitudes: npt.NDArray[np.complex128],
+    exact: npt.NDArray[np.complex128],
+    answers: slice,
+    *,
+    flagged: bool,
+    noisy: bool,
 ) -> Output:
-    """Return what a final register holds, against the exact answer, which fills `answers` of the padded system."""
+    """Return what a final register holds, against the exact answer, which fills `answers` of the padded system.
+
+    If `flagged`, the first half of the system is that with flag 0, and only it counts where the clock is 0.
+    """
     n, _, n_states, _ = amplitudes.shape
+    kept_states = n // 2 if flagged else n
     if noisy:
         dims = (n, 2, n_states)
         rho = amplitudes.reshape(dims + dims)
         cells = np.einsum("iakiak->iak", rho).real
-        kept = rho[:, 1, 0, :, 1, 0]
+        kept = rho[:kept_states, 1, 0, :kept_states, 1, 0]
         reduced = np.einsum("ikjk->ij", rho[:, 1, :, :, 1, :])
         p10, p1 = float(np.trace(kept).real), float(np.trace(reduced).real)
-        _refuse_failure(p10)
+        refuse_failure(p10)
         # Of the answer's block: with much noise the leading vector of all of `kept` may lie in the padding.
         vector = np.zeros(n, dtype=np.complex128)
         vector[answers] = np.linalg.eigh(kept[answers, answers])[1][:, -1]
         overlap = np.vdot(exact, vector)
         if overlap != 0:
             vector = vector * (np.conj(overlap) / abs(overlap))
-        fidelity = float(np.vdot(exact, kept @ exact).real) / p10
+        inside = exact[:kept_states]
+        fidelity = float(np.vdot(inside, kept @ inside).real) / p10
         mixed = float(np.vdot(exact, reduced @ exact).real) / p1
         purity = float(np.sum(np.abs(kept) ** 2)) / p10**2
     else:
         state = amplitudes[..., 0]
         cells = state.real**2 + state.imag**2
-        p10, p1 = float(cells[:, 1, 0].sum()), float(cells[:, 1].sum())
-        _refuse_failure(p10)
+        p10, p1 = float(cells[:kept_states, 1, 0].sum()), float(cells[:, 1].sum())
+        refuse_failure(p10)
         vector = state[:, 1, 0] / np.sqrt(p10)
+        vector[kept_states:] = 0.0
         fidelity = float(abs(np.vdot(exact, vector)) ** 2)
         overlaps = exact.conj() @ state[:, 1]
         mixed = float(np.sum(overlaps.real**2 + overlaps.imag**2)) / p1
@@ -114,7 +135,7 @@ def read_register(
     law = np.stack((cells[:, :, 0], cells[:, :, 1:].sum(axis=2)), axis=2).transpose(1, 2, 0)
     return Output(
         vector=vector,
-        inside=cells[:, 1, 0] / p10,
+        inside=cells[:kept_states, 1, 0] / p10,
         law=np.maximum(law, 0.0),
         p10=p10,
         p1=p1,
@@ -122,11 +143,3 @@ def read_register(
         fidelity_mixed=min(1.0, mixed),
         purity=purity,
     )
-
-
-def _refuse_failure(p10: float) -> None:
-    if p10 < np.finfo(np.float64).tiny:
-        raise ValueError(
-            "`n_clock_qubits` and `C` must leave some success probability, and it is 0 here: every register "
-            "that the eigenvalues reach is rotated by nothing. Raise `n_clock_qubits` or lower `C`."
-        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from qinspired._validation import check_count, check_positive
-from qinspired.baselines.quantum._choices import check_choice, choose_alpha, extreme_magnitudes
+from qinspired.baselines.quantum._choices import check_choice, choose_alpha, extreme_magnitudes, is_word
 from qinspired.baselines.quantum._filters import Below, Filter, rotation_table
 from qinspired.baselines.quantum._phase_estimation import Window
 
@@ -90,6 +90,24 @@ class Clock:
         """Smallest eigenvalue > 0 that a register value stands for."""
         return float(self.values[self.values > 0.0].min())
 
+    def choices(self) -> dict[str, Any]:
+        """Return every parameter of the circuit by its name in `hhl`."""
+        return {
+            "n_clock_qubits": self.n_qubits,
+            "evolution_time": self.evolution_time,
+            "C": self.C,
+            "window": self.window,
+            "guard": self.guard,
+            "below": self.below,
+            "signed": self.signed,
+            "filter": self.filter.function or self.filter.name,
+            "ridge": self.filter.ridge,
+            "threshold": self.filter.threshold,
+            "phase_map": self.phase_map,
+            "alpha": self.alpha,
+            "rotation_bits": self.rotation_bits,
+        }
+
     def phases(self, eigenvalues: Float64Array) -> Float64Array:
         """Return the phases of eigenvalues, in turns; of the two phases of the walk the one in [0, 1/2]."""
         if self.alpha is not None:
@@ -145,18 +163,18 @@ def resolve_clock(
     guard_used: int | None = None
     norm: float | None = None
     if phase_map == "walk":
-        if evolution_time != "auto" or guard != "auto":
+        if not (is_word(evolution_time, "auto") and is_word(guard, "auto")):
             raise ValueError(
                 "`evolution_time` and `guard` must be 'auto' for phase_map 'walk': a walk has no time, and its "
                 "register ends at alpha."
             )
-        if signed is False:
+        if not signed:
             raise ValueError("`signed` must be True or 'auto' for phase_map 'walk', whose register has both signs.")
         is_signed, norm = True, choose_alpha(alpha, problem)
         t = _choose_qubits(n_clock_qubits, norm / smallest, signed=True)
         values = _walk_values(1 << t, norm)
     else:
-        if alpha != "frobenius":
+        if not is_word(alpha, "frobenius"):
             raise ValueError(f"`alpha` must be left at 'frobenius' unless phase_map is 'walk'; got {alpha!r}.")
         is_signed = _choose_sign(problem, signed)
         t = _choose_qubits(n_clock_qubits, largest / smallest, signed=is_signed)
@@ -189,7 +207,7 @@ def resolve_clock(
 def _choose_sign(problem: SpectralProblem, signed: bool | Literal["auto"]) -> bool:
     singular = problem.kind == "singular"
     needed = singular or bool(problem.values.min() < 0.0)
-    if signed == "auto":
+    if isinstance(signed, str):
         return needed
     if needed and not signed:
         why = (
@@ -199,7 +217,7 @@ def _choose_sign(problem: SpectralProblem, signed: bool | Literal["auto"]) -> bo
             else "negative eigenvalues"
         )
         raise ValueError(f"`signed` must be True or 'auto' for {why}; got False.")
-    return signed
+    return bool(signed)
 
 
 def _choose_qubits(n_clock_qubits: Any, kappa: float, *, signed: bool) -> int:
@@ -224,12 +242,12 @@ def _choose_time(
         if evolution_time != "auto":
             raise ValueError(f"`evolution_time` must be a number > 0 or 'auto'; got {evolution_time!r}.")
         top = n_states // 2 if signed else n_states
-        used = max(1, n_states // 16) if isinstance(guard, str) and guard == "auto" else check_count(guard, "guard")
+        used = max(1, n_states // 16) if is_word(guard, "auto") else check_count(guard, "guard")
         if used >= top:
             raise ValueError(f"`guard` must be below {top}, the registers of one sign; got {used}.")
         # Divided by powers of two first, so that nothing overflows before the end.
         return _representable(2.0 * np.pi * ((top - used) / n_states) / largest, n_states, "`A` must be scaled"), used
-    if guard != "auto":
+    if not is_word(guard, "auto"):
         raise ValueError("`guard` must be 'auto' when `evolution_time` is given, as it has no effect then.")
     return _representable(
         check_positive(evolution_time, "evolution_time"), n_states, "`evolution_time` must be changed"

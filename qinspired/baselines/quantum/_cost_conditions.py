@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse as sp
 
-from qinspired._validation import check_count, check_fraction, check_matrix, check_positive, check_rank, check_vector
-from qinspired.baselines.quantum._basis import is_hermitian
+from qinspired._validation import check_count, check_fraction, check_positive, check_rank
+from qinspired.baselines.quantum._basis import (
+    check_dense_matrix,
+    check_factors,
+    check_right_side,
+    is_factors,
+    is_hermitian,
+    nearest_hermitian,
+)
 from qinspired.baselines.quantum._choices import check_kappa_encoding
 
 if TYPE_CHECKING:
@@ -119,7 +125,7 @@ def read_problem(
 def _read(A: Any, b: Any, *, cutoff: float | None, density: float | None) -> Problem:
     floor = 0.0 if cutoff is None else check_positive(cutoff, "cutoff")
     share = None if density is None else check_fraction(density, "density", closed_high=True)
-    if isinstance(A, tuple) and len(A) == 3 and np.ndim(A[0]) == 2:
+    if is_factors(A):
         return _from_factors(A, b, floor, share)
     if isinstance(A, Mapping) or (hasattr(A, "shape") and any(hasattr(A, k) for k in _NAMES["frobenius_norm"])):
         if cutoff is not None:
@@ -128,18 +134,10 @@ def _read(A: Any, b: Any, *, cutoff: float | None, density: float | None) -> Pro
     return _from_matrix(A, b, floor, share)
 
 
-def _checked(values: Any, check: Any) -> npt.NDArray[Any]:
-    """Check a real array, or both parts of a complex one."""
-    array: Any = values if isinstance(values, np.ndarray) else np.asarray(values)
-    if array.dtype.kind != "c" or isinstance(array, np.ma.MaskedArray):
-        return np.asarray(check(array), dtype=np.float64)
-    return np.asarray(check(array.real) + 1j * check(array.imag), dtype=np.complex128)
-
-
-def _checked_b(b: Any, n_rows: int) -> npt.NDArray[Any] | None:
+def _unit_right_side(b: Any, n_rows: int) -> npt.NDArray[Any] | None:
     if b is None:
         return None
-    vector = _checked(b, lambda part: check_vector(part, n_rows, "b"))
+    vector = check_right_side(b, n_rows)
     if not vector.any():
         raise ValueError("`b` must not be zero: there is no state to prepare.")
     # Squares of entries beyond 1e154 would overflow.
@@ -148,24 +146,16 @@ def _checked_b(b: Any, n_rows: int) -> npt.NDArray[Any] | None:
 
 
 def _from_matrix(A: Any, b: Any, floor: float, share: float | None) -> Problem:
-    if sp.issparse(A):
-        sparse: Any = A
-        _refuse_large(sparse.shape)
-        parts = (sparse.real, sparse.imag) if sparse.dtype.kind == "c" else (sparse,)
-        real: Any = [check_matrix(part, "A") for part in parts]
-        whole: Any = real[0] if len(real) == 1 else real[0] + 1j * real[1]
-        stored = int(np.count_nonzero(whole.data))
-        dense = np.asarray(whole.toarray())
-    else:
-        size = np.shape(A)
-        if len(size) == 2:
-            _refuse_large(size)
-        dense = _checked(A, lambda part: check_matrix(part, "A"))
-        stored = int(np.count_nonzero(dense))
+    size = getattr(A, "shape", ())
+    if len(size) == 2:
+        _refuse_large(size)
+    given, eps = check_dense_matrix(A, "A")
+    dense = nearest_hermitian(given, eps)
+    stored = int(np.count_nonzero(given))
     if not stored:
         raise ValueError("`A` must not be the zero matrix: nothing can be inverted.")
     shape = (int(dense.shape[0]), int(dense.shape[1]))
-    rhs = _checked_b(b, shape[0])
+    rhs = _unit_right_side(b, shape[0])
     coefficients = None
     hermitian = rhs is not None and shape[0] == shape[1] and is_hermitian(dense)
     if rhs is None:
@@ -177,7 +167,10 @@ def _from_matrix(A: Any, b: Any, floor: float, share: float | None) -> Problem:
         left, values, _ = scipy.linalg.svd(dense, full_matrices=False)
         coefficients = np.abs(left.conj().T @ rhs)
     words = stored if share is None else max(1, ceil(share * shape[0] * shape[1]))
-    return _with_spectrum(shape, values, coefficients, rhs, floor, words, "all singular values of A", hermitian)
+    rounding = max(shape) * eps
+    return _with_spectrum(
+        shape, values, coefficients, rhs, floor, rounding, words, "all singular values of A", hermitian
+    )
 
 
 def _refuse_large(shape: tuple[int, ...]) -> None:
@@ -190,25 +183,14 @@ def _refuse_large(shape: tuple[int, ...]) -> None:
 
 
 def _from_factors(A: tuple[Any, Any, Any], b: Any, floor: float, share: float | None) -> Problem:
-    U, Vt = (_checked(part, lambda x, k=k: check_matrix(x, k)) for part, k in ((A[0], "U"), (A[2], "Vt")))
-    rank = U.shape[1]
-    if Vt.shape[0] != rank or np.shape(A[1]) != (rank,):
-        raise ValueError(
-            f"`A` = (U, s, Vt) must have shapes (m, r), (r,) and (r, n); got {U.shape}, {np.shape(A[1])}, {Vt.shape}. "
-            "Drop the surplus vectors (`full_matrices=False`)."
-        )
-    values = check_vector(A[1], rank, "s", matrix="Vt")
-    if values.min() < 0.0 or values.max() == 0.0:
-        raise ValueError(f"`s` must hold singular values >= 0, not all 0; got {values.min()} to {values.max()}.")
-    for name, gram in (("U", U.conj().T @ U), ("Vt", Vt @ Vt.conj().T)):
-        deviation = float(np.abs(gram - np.eye(rank)).max())
-        if deviation > 1e-6:
-            raise ValueError(f"`{name}` of `A` = (U, s, Vt) must be orthonormal; it deviates by {deviation:.1e}.")
-    shape = (U.shape[0], Vt.shape[1])
-    rhs = _checked_b(b, shape[0])
+    U, values, Vt, eps = check_factors(A)
+    if values.max() == 0.0:
+        raise ValueError("`s` must hold singular values >= 0, not all 0; all are.")
+    shape, rank = (U.shape[0], Vt.shape[1]), len(values)
+    rhs = _unit_right_side(b, shape[0])
     coefficients = None if rhs is None else np.abs(U.conj().T @ rhs)
     words = max(1, ceil((1.0 if share is None else share) * shape[0] * shape[1]))
-    return _with_spectrum(shape, values, coefficients, rhs, floor, words, "the given singular values")
+    return _with_spectrum(shape, values, coefficients, rhs, floor, rank * eps, words, "the given singular values")
 
 
 def _with_spectrum(
@@ -217,6 +199,7 @@ def _with_spectrum(
     coefficients: Float64Array | None,
     rhs: npt.NDArray[Any] | None,
     floor: float,
+    rounding: float,
     n_stored: int,
     source: str,
     hermitian: bool = False,
@@ -225,7 +208,7 @@ def _with_spectrum(
     largest = float(sizes.max())
     if floor > largest:
         raise ValueError(f"`cutoff` must be at most the largest singular value, {largest:.6g}; got {floor}.")
-    kept = sizes > max(shape) * np.finfo(np.float64).eps * largest
+    kept = sizes > rounding * largest
     kept &= sizes >= floor
     if coefficients is not None:
         coefficients = coefficients[kept]
@@ -317,7 +300,7 @@ def _from_conditions(given: Any, b: Any, share: float | None) -> Problem:
             raise ValueError(f"`n_stored` must be at most m n = {m * n}; got {words}.")
     else:
         words = max(1, ceil((1.0 if share is None else share) * m * n))
-    rhs = _checked_b(b, m)
+    rhs = _unit_right_side(b, m)
     return Problem(
         shape=(m, n),
         frobenius_norm=max(frobenius, high),

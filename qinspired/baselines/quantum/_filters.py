@@ -108,10 +108,11 @@ def resolve_filter(filter: Any, ridge: Any, threshold: Any) -> Filter:  # noqa: 
     """Return the checked filter."""
     ridge = check_nonnegative(ridge, "ridge")
     threshold = check_nonnegative(threshold, "threshold")
-    if not callable(filter) and filter not in _NAMES:
+    if not callable(filter) and not (isinstance(filter, str) and filter in _NAMES):
         names = ", ".join(repr(name) for name in _NAMES)
         raise ValueError(f"`filter` must be one of {names} or a function of the eigenvalue; got {filter!r}.")
-    if (filter == "threshold") != (threshold > 0.0) or (ridge > 0.0 and filter != "ridge"):
+    name = "callable" if callable(filter) else filter
+    if (name == "threshold") != (threshold > 0.0) or (ridge > 0.0 and name != "ridge"):
         raise ValueError(
             "`filter` must be 'threshold' with a `threshold` > 0, 'ridge' with an optional `ridge`, or 'inverse' or a "
             f"function with neither; got filter={filter!r}, ridge={ridge}, threshold={threshold}."

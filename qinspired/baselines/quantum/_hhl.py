@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from qinspired._rng import as_generator
-from qinspired._validation import check_count
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
-from qinspired.baselines.quantum._choices import check_choice, warn_of_failure
+from qinspired.baselines.quantum._choices import (
+    check_choice,
+    check_norm,
+    exact_coordinates,
+    refuse_failure,
+    warn_of_failure,
+)
 from qinspired.baselines.quantum._clock import find_flaws, resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._phase_estimation import mixed_overlap, respond
 from qinspired.baselines.quantum._query_counts import amplification
 from qinspired.baselines.quantum._result import FilterCurve, HHLResult
-from qinspired.baselines.quantum._shots import count_shots
+from qinspired.baselines.quantum._shots import check_shots, count_shots
 from qinspired.baselines.quantum._spectrum import evolved_spectrum
 
 if TYPE_CHECKING:
@@ -145,8 +150,9 @@ def hhl(
     With A = sum_j lambda_j u_j u_j^H and phi_j = lambda_j t0/(2 pi), the output for ancilla 1 and clock 0
     is sum_j h(phi_j) <u_j, b/|b|> u_j, where h = sum_k |alpha_k|^2 r_k, alpha_k are the amplitudes of phase
     estimation and r_k = C f(value of k), within [-1, 1], the rotation of register k; r = 0 on the register
-    value 0 and, if signed, on -T/2. Eigenvalues of A below max(m, n) eps |A| count as zero and are not
-    inverted. Gates are perfect but for `trotter` and `rotation_bits`.
+    value 0 and, if signed, on -T/2. Eigenvalues below max(m, n) eps |A|, eps that of the type of A's numbers,
+    count as zero and are not inverted, as are singular values of a tuple below r eps s_1. An A that is Hermitian
+    up to max(m, n) eps max |A_ij| is made so. Gates are perfect but for `trotter` and `rotation_bits`.
 
     Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r T) for r eigenvalues, in chunks, and
     O(T log T); about 290 T bytes.
@@ -176,11 +182,11 @@ def hhl(
     """
     wanted = resolve_filter(filter, ridge, threshold)
     check_choice(postselect_clock, "postselect_clock", (True, False))
-    n_shots = None if shots is None else check_count(shots, "shots", low=1)
+    n_shots = check_shots(shots)
     generator = as_generator(rng)
-    parts, rhs = check_problem(A, b)
+    system = check_problem(A, b)
     started = time.perf_counter()
-    problem = diagonalise(parts, rhs)
+    problem = diagonalise(system)
     clock = resolve_clock(
         problem,
         wanted,
@@ -195,18 +201,15 @@ def hhl(
         alpha=alpha,
         rotation_bits=rotation_bits,
     )
-    spectrum = evolved_spectrum(problem, clock, parts[0], trotter)
+    spectrum = evolved_spectrum(problem, clock, system.parts[0], trotter)
     singular = problem.kind == "singular"
     odd = not singular or wanted.is_odd(clock.values)
     h, q = respond(np.append(spectrum.phases, clock.phases(np.zeros(1))), clock.rotation, window=clock.window)
     h, h_zero, q, q_zero = h[:-1], float(h[-1]), q[:-1], float(q[-1])
     outside = problem.outside_mass if singular else 0.0
 
-    # Of unit size: only directions are compared with it, and squares of 1e-200 would vanish.
-    target = wanted(problem.values)
-    peak = float(np.abs(target).max())
-    exact = (problem.right if odd else problem.left) @ (target / (peak or 1.0) * problem.coefficients)
-    exact_norm = float(np.linalg.norm(exact))
+    target, coordinates = exact_coordinates(problem, wanted)
+    exact = (problem.right if odd else problem.left) @ coordinates
     vectors = spectrum.right if odd else spectrum.left
     raw = vectors @ (h * spectrum.coefficients)
     if not odd:
@@ -214,17 +217,8 @@ def hhl(
     raw_norm = float(np.linalg.norm(raw))
     p10 = raw_norm**2
     p1 = float(np.abs(spectrum.coefficients) ** 2 @ q) + outside * q_zero
-    if exact_norm == 0.0:
-        raise ValueError(
-            f"`{'threshold' if wanted.is_projection else 'filter'}` must leave a part of `b`; it is 0 on every "
-            "eigenvalue or singular value that `b` touches."
-        )
-    if p10 < np.finfo(np.float64).tiny:
-        raise ValueError(
-            "`n_clock_qubits` and `C` must leave some success probability, and it is 0 here: every register "
-            "that the eigenvalues reach is rotated by nothing. Raise `n_clock_qubits` or lower `C`."
-        )
-    state, exact_unit = raw / raw_norm, exact / exact_norm
+    refuse_failure(p10)
+    state, exact_unit = raw / raw_norm, exact / np.linalg.norm(exact)
     overlap = complex(np.vdot(exact_unit, state))
     turn: complex = overlap / abs(overlap) if overlap != 0 else 1.0
     aligned = exact_unit * (turn if np.iscomplexobj(state) else turn.real)
@@ -233,8 +227,8 @@ def hhl(
     overlap_sq = mixed_overlap(spectrum.phases, weights, clock.rotation, window=clock.window, halves=halves)
 
     probability = p10 if postselect_clock else p1
-    unit = problem.b_norm / clock.C
-    norm = unit * float(np.sqrt(probability))
+    root = float(np.sqrt(probability))
+    norm = check_norm(problem.b_norm, clock.C, root)
     rounds, runs = amplification(probability)
     flaws = find_flaws(clock, problem) + warn_of_failure(probability)
     return HHLResult(
@@ -258,31 +252,19 @@ def hhl(
         parameters=MappingProxyType(
             {
                 "basis": problem.kind,
-                "n_clock_qubits": clock.n_qubits,
-                "evolution_time": clock.evolution_time,
-                "C": clock.C,
+                **clock.choices(),
                 "C_rule": C if isinstance(C, str) else "given",
-                "window": clock.window,
-                "guard": clock.guard,
-                "below": clock.below,
-                "signed": clock.signed,
                 "postselect_clock": postselect_clock,
-                "filter": filter,
-                "ridge": wanted.ridge,
-                "threshold": wanted.threshold,
-                "phase_map": clock.phase_map,
-                "alpha": clock.alpha,
                 "trotter": spectrum.trotter,
                 "n_pauli_terms": spectrum.n_terms,
                 "n_exponentials": spectrum.n_exponentials,
-                "rotation_bits": clock.rotation_bits,
             }
         ),
         warnings=tuple(flaws),
         simulation_seconds=time.perf_counter() - started,
         shots=None
         if n_shots is None
-        else count_shots(generator, n_shots, probability, unit, state if postselect_clock else None),
+        else count_shots(generator, n_shots, probability, norm / root, state if postselect_clock else None),
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_nonnegative
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
-from qinspired.baselines.quantum._choices import check_choice, warn_of_failure
-from qinspired.baselines.quantum._circuit import evolution, read_register, run_circuit
-from qinspired.baselines.quantum._clock import find_flaws, resolve_clock
+from qinspired.baselines.quantum._choices import check_choice, check_norm, exact_coordinates, warn_of_failure
+from qinspired.baselines.quantum._circuit import evolution, read_register, run_circuit, walk_operator
+from qinspired.baselines.quantum._clock import PhaseMap, find_flaws, resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._phase_estimation import clock_window
 from qinspired.baselines.quantum._query_counts import amplification
 from qinspired.baselines.quantum._result import FilterCurve, HHLResult
-from qinspired.baselines.quantum._shots import estimate_shots
+from qinspired.baselines.quantum._shots import check_shots, estimate_shots
 from qinspired.baselines.quantum._trotter import check_trotter, refuse_large_formula
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def hhl_gates(
     filter: FilterLike = "inverse",  # noqa: A002
     ridge: float = 0.0,
     threshold: float = 0.0,
+    phase_map: PhaseMap = "hamiltonian",
+    alpha: float | Literal["frobenius", "norm"] = "frobenius",
     trotter: tuple[int, int] | None = None,
     rotation_bits: int | None = None,
     shots: int | None = None,
@@ -63,8 +65,9 @@ def hhl_gates(
     """Return the output state of the HHL circuit [1]_, simulated gate by gate on its 2^q amplitudes.
 
     It is the independent check of `hhl`, which works in the eigenbasis: here nothing is diagonalised to evolve the
-    state. It also simulates what `hhl` takes as perfect, noise in the gates, and samples the outcomes of runs. It is
-    for small registers, and the seconds it takes are not the time of a quantum computer.
+    state (only the walk's R is made of eigenvectors). It also simulates what `hhl` takes as perfect, noise in the
+    gates, and samples the outcomes of runs. It is for small registers, and the seconds it takes are not the time of a
+    quantum computer.
 
     Parameters
     ----------
@@ -79,6 +82,9 @@ def hhl_gates(
         What the ancilla's rotation applies, as for `hhl`.
     ridge, threshold : float
         Its parameter.
+    phase_map, alpha
+        As for `hhl`. The walk's encoding by one flag qubit is U_A = [[H/alpha, R], [R, -H/alpha]], R = sqrt(1 -
+        (H/alpha)^2), and the flag is the highest qubit of the system.
     trotter : (int, int) or None
         (order, steps) of the product formula that stands for U = exp(i A t0): order 1, 2 or 4, over the Pauli words of
         the padded matrix in lexicographic order I < X < Y < Z. Powers of U repeat it. None is exact evolution.
@@ -103,7 +109,8 @@ def hhl_gates(
         - "purity": tr(rho^2) of the system once the ancilla is 1 and the clock 0;
         - "n_gates" and "n_cnots": gates simulated, and CNOTs that they take;
         - "counts": sampled outcomes as an int64 array [ancilla, clock not 0, system state] of shape (2, 2,
-          2^q_system), or None without `shots`.
+          2^q_system), or None without `shots`. With the walk the flag is a system qubit, and successes have it 0
+          where the clock is 0.
 
     Raises
     ------
@@ -166,21 +173,26 @@ def hhl_gates(
     depolarising = check_nonnegative(depolarising, "depolarising")
     if depolarising > 1.0:
         raise ValueError(f"`depolarising` must be a probability in [0, 1]; got {depolarising}.")
-    n_shots = None if shots is None else check_count(shots, "shots", low=1)
+    n_shots = check_shots(shots)
     generator = as_generator(rng)
-    parts, rhs = check_problem(A, b)
+    system = check_problem(A, b)
     started = time.perf_counter()
-    problem = diagonalise(parts, rhs)
+    problem = diagonalise(system)
     is_dilated = problem.kind == "singular"
     m = problem.shape[0]
     n_system = sum(problem.shape) if is_dilated else m
     size = 1 << max(1, (n_system - 1).bit_length())
+    check_choice(phase_map, "phase_map", get_args(PhaseMap))
+    flagged = phase_map == "walk"
     if trotter is not None:
+        if flagged:
+            raise ValueError("`trotter` must be None for phase_map 'walk', which has no exp(i A t0).")
         refuse_large_formula(size)
+    n_states = size << flagged
     noisy = depolarising > 0.0
     if not isinstance(n_clock_qubits, str):
         # Before anything of the register's size is made.
-        _refuse_large(size, check_count(n_clock_qubits, "n_clock_qubits", low=1), noisy=noisy)
+        _refuse_large(n_states, check_count(n_clock_qubits, "n_clock_qubits", low=1), noisy=noisy)
     clock = resolve_clock(
         problem,
         wanted,
@@ -191,38 +203,36 @@ def hhl_gates(
         guard=guard,
         below=below,
         signed=signed,
+        phase_map=phase_map,
+        alpha=alpha,
         rotation_bits=rotation_bits,
     )
-    assert clock.evolution_time is not None
-    _refuse_large(size, clock.n_qubits, noisy=noisy)
+    _refuse_large(n_states, clock.n_qubits, noisy=noisy)
     odd = not is_dilated or wanted.is_odd(clock.values)
     answers = slice(m, n_system) if is_dilated and odd else slice(0, m)
 
-    H = np.zeros((size, size), dtype=np.result_type(*parts, np.float64))
-    block = parts[0] if len(parts) == 1 else (parts[0] * parts[1]) @ parts[2]
+    target, coordinates = exact_coordinates(problem, wanted)
+    H = np.zeros((size, size), dtype=np.result_type(*system.parts, np.float64))
+    block = system.matrix()
     if is_dilated:
         H[:m, m:n_system], H[m:n_system, :m] = block, block.conj().T
     else:
         H[:m, :m] = block
-    U, cnots = evolution(H, clock.evolution_time, trotter)
-    loaded = np.zeros(size, dtype=problem.b_unit.dtype)
+    if clock.alpha is not None:
+        U, cnots = walk_operator(H, clock.alpha)
+    else:
+        assert clock.evolution_time is not None
+        U, cnots = evolution(H, clock.evolution_time, trotter)
+    loaded = np.zeros(n_states, dtype=problem.b_unit.dtype)
     loaded[:m] = problem.b_unit
     start = None if window == "hadamard" else clock_window(clock.n_states, window)
     register = run_circuit(loaded, U, cnots, clock.rotation, start, depolarising)
 
-    target = wanted(problem.values)
-    peak = float(np.abs(target).max())
     vectors = problem.right if odd else problem.left
-    exact = np.zeros(size, dtype=np.complex128)
-    exact[answers] = vectors @ (target / (peak or 1.0) * problem.coefficients)
-    exact_norm = float(np.linalg.norm(exact))
-    if exact_norm == 0.0:
-        raise ValueError(
-            f"`{'threshold' if wanted.is_projection else 'filter'}` must leave a part of `b`; it is 0 on every "
-            "eigenvalue or singular value that `b` touches."
-        )
-    exact /= exact_norm
-    output = read_register(register.amplitudes, exact, answers, noisy=noisy)
+    exact = np.zeros(n_states, dtype=np.complex128)
+    exact[answers] = vectors @ coordinates
+    exact /= np.linalg.norm(exact)
+    output = read_register(register.amplitudes, exact, answers, flagged=flagged, noisy=noisy)
     is_real = not (np.iscomplexobj(H) or np.iscomplexobj(loaded)) and trotter is None and not noisy
     inside = output.vector[answers].real if is_real else output.vector[answers]
     inside_norm = float(np.linalg.norm(inside))
@@ -230,8 +240,8 @@ def hhl_gates(
     overlap = complex(np.vdot(exact, output.vector))
     turn = overlap / abs(overlap) if overlap != 0 else 1.0
     probability = output.p10 if postselect_clock else output.p1
-    unit = problem.b_norm / clock.C
-    norm = unit * float(np.sqrt(probability))
+    root = float(np.sqrt(probability))
+    norm = check_norm(problem.b_norm, clock.C, root)
     rounds, runs = amplification(probability)
     applied = np.full(len(problem.values), np.nan)
     if not noisy:
@@ -246,8 +256,8 @@ def hhl_gates(
     if n_shots is not None:
         law = output.law.ravel()
         counts = generator.multinomial(n_shots, law / law.sum()).reshape(output.law.shape)
-        successes = counts[1, 0] if postselect_clock else counts[1].sum(axis=0)
-        estimate = estimate_shots(n_shots, int(successes.sum()), unit, successes[answers])
+        successes = counts[1, 0, : len(output.inside)] if postselect_clock else counts[1].sum(axis=0)
+        estimate = estimate_shots(n_shots, int(successes.sum()), norm / root, successes[answers])
     return HHLResult(
         state=state,
         x=norm * state,
@@ -259,27 +269,17 @@ def hhl_gates(
         l2_error=float(np.linalg.norm(output.vector - turn * exact)),
         filter_curve=FilterCurve(values=problem.values, applied=applied, target=target),
         n_queries=clock.n_queries,
-        n_qubits=size.bit_length() - 1 + clock.n_qubits + 1,
+        n_qubits=n_states.bit_length() - 1 + clock.n_qubits + 1,
         amplification_rounds=rounds,
         expected_runs=runs,
         parameters=MappingProxyType(
             {
                 "basis": "gates",
                 "dilated": is_dilated,
-                "n_clock_qubits": clock.n_qubits,
-                "evolution_time": clock.evolution_time,
-                "C": clock.C,
+                **clock.choices(),
                 "C_rule": C if isinstance(C, str) else "given",
-                "guard": clock.guard,
-                "below": below,
-                "signed": clock.signed,
-                "window": window,
-                "filter": filter,
-                "ridge": wanted.ridge,
-                "threshold": wanted.threshold,
                 "postselect_clock": postselect_clock,
                 "trotter": trotter,
-                "rotation_bits": clock.rotation_bits,
                 "depolarising": depolarising,
                 "leakage": leakage,
                 "purity": output.purity,

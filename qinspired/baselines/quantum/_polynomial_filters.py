@@ -10,7 +10,7 @@ import numpy as np
 
 from qinspired._validation import check_count
 from qinspired.baselines.quantum import _polynomials
-from qinspired.baselines.quantum._choices import warn_of_failure
+from qinspired.baselines.quantum._choices import is_word, warn_of_failure
 from qinspired.baselines.quantum._query_counts import childs_kothari_somma_terms, optimal_terms
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def transform(
         needed = 2 * last + 1
     else:
         needed = 2 * optimal_terms(kappa, sine) - 1
-    used = needed if degree == "auto" else check_count(degree, "degree", low=1)
+    used = needed if is_word(degree, "auto") else check_count(degree, "degree", low=1)
     if used % 2 == 0:
         raise ValueError(f"`degree` must be odd for an odd polynomial; got {used}. Take {used + 1}.")
     check_degree(used)
@@ -116,7 +116,7 @@ def reflect(
     kappa = max(kappa, t)  # the entry 1/t is a singular value of the enlarged matrix
     # The sine of the angle is at most 1/(c T_l), and c = 1/sqrt 2 where t is |x|. It is not known otherwise.
     needed = 2 * _polynomials.reflection_terms_needed(kappa, sqrt(2.0) / sine)
-    used = needed if degree == "auto" else check_count(degree, "degree", low=2)
+    used = needed if is_word(degree, "auto") else check_count(degree, "degree", low=2)
     if used % 2:
         raise ValueError(f"`degree` must be even for polynomial 'reflection'; got {used}. Take {used + 1}.")
     check_degree(used)

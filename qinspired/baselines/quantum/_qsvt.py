@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from qinspired._rng import as_generator
-from qinspired._validation import check_count, check_positive
+from qinspired._validation import check_positive
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
 from qinspired.baselines.quantum._choices import (
     check_choice,
     check_kappa_encoding,
+    check_norm,
     check_tolerance,
     choose_alpha,
     extreme_magnitudes,
+    is_word,
 )
 from qinspired.baselines.quantum._polynomial_filters import (
     Output,
@@ -29,7 +31,7 @@ from qinspired.baselines.quantum._polynomial_filters import (
 )
 from qinspired.baselines.quantum._query_counts import amplification, optimal_terms
 from qinspired.baselines.quantum._result import FilterCurve, HHLResult
-from qinspired.baselines.quantum._shots import count_shots
+from qinspired.baselines.quantum._shots import check_shots, count_shots
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -119,8 +121,9 @@ def qsvt(
     Notes
     -----
     With A = sum sigma_j u_j v_j^H the output is sum_j P(sigma_j/alpha) <u_j, b/|b|> v_j/M, M the largest |P| on [-1,
-    1], and its squared length is the success probability. Singular values below max(m, n) eps |A| count as zero; as P
-    is odd, P(0) = 0 and the answer is that of the pseudo-inverse. Block encoding and rotations are taken as perfect.
+    1], and its squared length is the success probability. Singular values below max(m, n) eps |A| count as zero, as
+    in `hhl`; as P is odd, P(0) = 0 and the answer is that of the pseudo-inverse. Block encoding and rotations are taken
+    as perfect.
 
     The tolerance: if |1 - x P(x)| <= r wherever b has a part, the output differs from a multiple of the solution x by
     at most r |x|, so that the sine of their angle is at most r, and the l2 distance of the unit vectors at most r (1 +
@@ -166,20 +169,20 @@ def qsvt(
     check_choice(polynomial, "polynomial", get_args(PolynomialName))
     check_choice(filter, "filter", ("inverse", "ridge"))
     penalty = _check_ridge(ridge, filter, polynomial)
-    if solution_norm != "exact" and polynomial != "reflection":
+    if not is_word(solution_norm, "exact") and polynomial != "reflection":
         raise ValueError(
             "`solution_norm` must be 'exact' unless `polynomial` is 'reflection', as only that one uses it."
         )
-    n_shots = None if shots is None else check_count(shots, "shots", low=1)
+    n_shots = check_shots(shots)
     generator = as_generator(rng)
-    parts, rhs = check_problem(A, b)
+    system = check_problem(A, b)
     started = time.perf_counter()
-    problem = diagonalise(parts, rhs)
+    problem = diagonalise(system)
     largest, smallest = extreme_magnitudes(problem)
     scale = choose_alpha(alpha, problem)
     kappa_block = scale / smallest
     check_kappa_encoding(kappa_block, "alpha", "Give a smaller `alpha`; 'norm' is the least.")
-    kappa_used = kappa_block if kappa == "auto" else _check_kappa(kappa)
+    kappa_used = kappa_block if is_word(kappa, "auto") else _check_kappa(kappa)
     scaled, width_sq = problem.values / scale, penalty / scale / scale
     if width_sq > _LARGEST_RIDGE:
         raise ValueError(
@@ -192,7 +195,11 @@ def qsvt(
     sine = tol * sqrt(1.0 - tol**2 / 4.0)
 
     if polynomial == "reflection":
-        t = exact_norm if solution_norm == "exact" else _check_solution_norm(solution_norm) * scale / problem.b_norm
+        t = (
+            exact_norm
+            if is_word(solution_norm, "exact")
+            else _check_solution_norm(solution_norm) * scale / problem.b_norm
+        )
         output = reflect(problem, scaled, degree, kappa_used, t, exact_norm, sine)
     else:
         output = transform(problem, scaled, degree, kappa_used, polynomial, width_sq, sine)
@@ -210,13 +217,13 @@ def qsvt(
     turn: complex = overlap / abs(overlap) if overlap != 0 else 1.0
     aligned = exact_unit * (turn if np.iscomplexobj(state) else turn.real)
     if polynomial == "reflection":
-        unit, norm = np.nan, t * problem.b_norm / scale
+        unit, norm = np.nan, check_norm(problem.b_norm, scale, t)
     else:
-        unit = problem.b_norm * output.largest / scale
-        norm = unit * sqrt(probability)
+        norm = check_norm(problem.b_norm, scale, output.largest * sqrt(probability))
+        unit = norm / sqrt(probability)
     rounds, runs = amplification(probability)
     n_system = max(1, (max(problem.shape) - 1).bit_length())
-    n_encoding = n_system + 2 if alpha == "frobenius" else 1
+    n_encoding = n_system + 2 if is_word(alpha, "frobenius") else 1
     return HHLResult(
         state=state,
         x=norm * state,
@@ -299,7 +306,7 @@ def min_degree(
     True
     """
     tol = check_tolerance(tolerance, "tolerance")
-    problem = diagonalise(*check_problem(A, b))
+    problem = diagonalise(check_problem(A, b))
     _, smallest = extreme_magnitudes(problem)
     scale = choose_alpha(alpha, problem)
     scaled = np.abs(problem.values[problem.values != 0.0]) / scale

@@ -9,6 +9,7 @@ import numpy as np
 
 from qinspired._validation import check_positive
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
+from qinspired.baselines.quantum._choices import exact_coordinates
 from qinspired.baselines.quantum._clock import resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._hhl import hhl
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from qinspired.baselines.quantum._basis import SpectralProblem
-    from qinspired.baselines.quantum._clock import Clock
+from qinspired.baselines.quantum._clock import Clock
 
 __all__ = ["min_clock_qubits"]
 
@@ -84,12 +85,12 @@ def min_clock_qubits(
     options.pop("postselect_clock", None)  # the error is that of the pure state in either case
     trotter = options.pop("trotter", None)
     wanted = resolve_filter(options.pop("filter", "inverse"), options.pop("ridge", 0.0), options.pop("threshold", 0.0))
-    parts, rhs = check_problem(A, b)
-    problem = diagonalise(parts, rhs)
+    system = check_problem(A, b)
+    problem = diagonalise(system)
     best = np.inf
     for t in range(_first(problem, options), _LARGEST + 1):
         clock = resolve_clock(problem, wanted, n_clock_qubits=t, **options)
-        error = _l2_error(problem, clock, parts[0], trotter)
+        error = _l2_error(problem, clock, system.parts[0], trotter)
         if error <= tolerance:
             return t
         best = min(best, error)
@@ -119,18 +120,15 @@ def _l2_error(problem: SpectralProblem, clock: Clock, A: npt.NDArray[Any], trott
     """Return the error in the coordinates of the basis, where the vectors themselves are not needed."""
     spectrum = evolved_spectrum(problem, clock, A, trotter)
     h, _ = respond(np.append(spectrum.phases, clock.phases(np.zeros(1))), clock.rotation, window=clock.window)
-    target = clock.filter(problem.values)
-    exact = target / (float(np.abs(target).max()) or 1.0) * problem.coefficients
+    _, exact = exact_coordinates(problem, clock.filter)
     if trotter is not None:
         exact = spectrum.left.conj().T @ (problem.left @ exact)
     found = h[:-1] * spectrum.coefficients
     rest = abs(float(h[-1])) * problem.outside_mass**0.5 if problem.kind == "singular" else 0.0
-    exact_norm, norm = float(np.linalg.norm(exact)), float(np.hypot(np.linalg.norm(found), rest))
-    if exact_norm == 0.0:
-        raise ValueError("`threshold` or `filter` must leave a part of `b`; it is 0 on everything that `b` touches.")
+    norm = float(np.hypot(np.linalg.norm(found), rest))
     if norm == 0.0:
         return np.inf
-    found, exact = found / norm, exact / exact_norm
+    found = found / norm
     overlap = complex(np.vdot(exact, found))
     turn = overlap / abs(overlap) if overlap != 0 else 1.0
     return float(np.hypot(np.linalg.norm(found - turn * exact), rest / norm))

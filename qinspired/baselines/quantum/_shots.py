@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qinspired._validation import check_count
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qinspired._typing import IntArray
 
-__all__ = ["ShotEstimate", "count_shots", "estimate_shots"]
+__all__ = ["ShotEstimate", "check_shots", "count_shots", "estimate_shots"]
+
+_MOST_SHOTS = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,16 @@ class ShotEstimate:
     probability_stderr: float
     norm: float
     norm_stderr: float
+
+
+def check_shots(shots: Any) -> int | None:
+    """Return a number of runs, or None."""
+    if shots is None:
+        return None
+    found = check_count(shots, "shots", low=1)
+    if found > _MOST_SHOTS:
+        raise ValueError(f"`shots` must be at most {_MOST_SHOTS:.0e}, as they are counted in 64 bits; got {found}.")
+    return found
 
 
 def count_shots(
