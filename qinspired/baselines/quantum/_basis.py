@@ -217,7 +217,8 @@ def diagonalise(system: CheckedSystem) -> SpectralProblem:
         shape = (A.shape[0], A.shape[1])
         if shape[0] == shape[1] and is_hermitian(A):
             kind = "eigen"
-            values, left = scipy.linalg.eigh(A)
+            # The default "evr" is as fast, but at n = 1,500 its vectors were orthogonal to 1.5e-12, these to 4e-15.
+            values, left = scipy.linalg.eigh(A, driver="evd")
             right = left
         else:
             left, values, Vt = scipy.linalg.svd(A, full_matrices=False)
