@@ -128,7 +128,7 @@ def model_complexity(K: npt.ArrayLike, y: npt.ArrayLike, *, regularisation: floa
     Raises
     ------
     ValueError
-        If K is not a kernel matrix, or y not finite numbers, one for each row.
+        If K is not a kernel matrix, or y not finite numbers, one for each row, or of a size whose s no float holds.
 
     Notes
     -----
@@ -150,16 +150,21 @@ def model_complexity(K: npt.ArrayLike, y: npt.ArrayLike, *, regularisation: floa
     ridge = check_nonnegative(regularisation, "regularisation")
     spectrum = kernel_spectrum(K, "K")
     target = check_vector(y, len(spectrum.values), "y", matrix="K")
-    length = float(np.linalg.norm(target))
-    if length == 0.0:
+    peak = float(np.abs(target).max())
+    if peak == 0.0:
         return 0.0
+    target = target / peak  # no square of entries near 1e300 or 1e-300 leaves the floats
+    length = float(np.linalg.norm(target))
     inside = spectrum.values > 0.0
     coordinates = spectrum.vectors.T @ (target / length)
     outside = float(np.linalg.norm(coordinates[~inside]))
     if ridge == 0.0 and outside > np.sqrt(len(target) * np.finfo(np.float64).eps):
         return float("inf")
     kept = spectrum.values[inside]
-    return float(np.sum((coordinates[inside] / (kept + ridge)) ** 2 * kept)) * length**2
+    complexity = float(np.sum((coordinates[inside] / (kept + ridge)) ** 2 * kept)) * length**2 * peak * peak
+    if complexity == float("inf"):
+        raise ValueError(f"`y` must be scaled down: with entries up to {peak:.3g} the complexity exceeds 1.8e308.")
+    return complexity
 
 
 def kernel_error_bound(K: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -208,15 +213,17 @@ def kernel_error_bound(K: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """
     spectrum = kernel_spectrum(K, "K")
     target = check_vector(y, len(spectrum.values), "y", matrix="K")
-    length = float(np.linalg.norm(target))
-    if length == 0.0:
+    peak = float(np.abs(target).max())
+    if peak == 0.0:
         return 0.0
+    target = target / peak
+    length = float(np.linalg.norm(target))
     weights = (spectrum.vectors.T @ (target / length)) ** 2
     shares = 1.0 / (spectrum.values + _RIDGES[:, None])
     complexity = np.sqrt((spectrum.values * shares**2) @ weights)
     training = np.sqrt((_RIDGES[:, None] * shares) ** 2 @ weights)
     least = min(1.0, float((complexity + training).min()))  # 1 is the limit of large lambda
-    return least * length / float(np.sqrt(len(target)))
+    return least * (length / float(np.sqrt(len(target)))) * peak
 
 
 def kernel_concentration(K: npt.ArrayLike) -> KernelConcentration:

@@ -107,7 +107,7 @@ def discrete_log(
     order = prime - 1
     logs = _logarithms(prime, generator)
     bits = max(order // 4, 1).bit_length() - 1 if interval_bits is None else check_count(interval_bits, "interval_bits")
-    if 2**bits > order // 2:
+    if bits >= (order // 2).bit_length():
         raise ValueError(f"`interval_bits` must satisfy 2^k <= (p - 1) / 2 = {order // 2}; got {interval_bits}.")
     random = as_generator(rng)
     start = int(random.integers(order))

@@ -141,7 +141,9 @@ def test_seed_decides_the_frequencies():
         ({"degree": 1.5}, TypeError, "`degree`"),
         ({"n_frequencies": 0}, ValueError, "`n_frequencies`"),
         ({"sampling": "distinct"}, ValueError, "`sampling` must be one of tree, grid"),
-        ({"sampling": "grid", "degree": 30}, ValueError, '`sampling` must be "tree" here.*1.13e\\+05 frequencies'),
+        ({"sampling": "grid", "degree": 30}, ValueError, '`sampling` must be "tree" here.*10\\^5.1 frequencies'),
+        ({"sampling": "grid", "degree": 10**400}, ValueError, "`degree` must be at most 1000000"),
+        ({"degree": 10**19}, ValueError, "`degree` must be at most 1000000"),
         ({"alpha": -1.0}, ValueError, "`alpha`"),
         ({"bandwidth": 0.0}, ValueError, "`bandwidth`"),
         ({"random_state": -1}, ValueError, "`random_state`|`rng`"),
@@ -151,6 +153,19 @@ def test_parameters_out_of_range_are_refused_by_name(options, error, words):
     X = np.random.default_rng(0).standard_normal((10, 3))
     with pytest.raises(error, match=words):
         clone(FourierSurrogateRegressor()).set_params(**options).fit(X, X[:, 0])
+
+
+def test_grid_of_many_features_is_refused():
+    with pytest.raises(ValueError, match=r'`sampling` must be "tree" here.*in 500 features has about 10\^422\.2'):
+        FourierSurrogateRegressor(3, sampling="grid").fit(np.zeros((2, 500)), [0.0, 1.0])
+
+
+def test_targets_whose_sums_are_no_floats_are_refused():
+    X = np.random.default_rng(0).standard_normal((10, 3))
+    with pytest.raises(ValueError, match="`y` must be of entries up to"):
+        FourierSurrogateRegressor(random_state=0).fit(X, 1e308 * (X[:, 0] > 0))
+    model = FourierSurrogateRegressor(random_state=0).fit(X, 1e250 * np.sign(X[:, 0]))
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_one_class_is_refused():

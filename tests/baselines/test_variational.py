@@ -122,6 +122,8 @@ def test_without_entanglement_the_score_is_a_sum_over_the_features():
         ({"n_steps": 0}, ValueError, "`n_steps`"),
         ({"batch_size": 1.5}, TypeError, "`batch_size`"),
         ({"step_size": 0.0}, ValueError, "`step_size`"),
+        ({"step_size": 6.3}, ValueError, "`step_size` must be at most 2 pi"),
+        ({"step_size": 1e308}, ValueError, "`step_size` must be at most 2 pi"),
         ({"bandwidth": -1.0}, ValueError, "`bandwidth`"),
         ({"entangling": 1}, TypeError, "`entangling`"),
         ({"device": "braket"}, ValueError, "`device` must be one of numpy"),

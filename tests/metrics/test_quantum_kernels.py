@@ -169,6 +169,27 @@ def test_error_bound_is_the_least_over_the_ridges():
     assert kernel_error_bound(5 * K, y) == pytest.approx(kernel_error_bound(K, y), rel=1e-10)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 10))
+def test_classical_bound_is_at_most_the_difference_times_the_quantum_one(seed, n):
+    C, Q = random_kernel(seed, n), random_kernel(seed + 1, n)
+    y = np.random.default_rng(seed + 2).choice([-1.0, 1.0], size=n)
+    assert kernel_error_bound(C, y) <= geometric_difference(C, Q) * kernel_error_bound(Q, y) * 1.01
+
+
+@pytest.mark.parametrize("factor", [1e-310, 1e-200, 1e150, 1e308])
+def test_targets_of_extreme_size_are_scaled(factor):
+    K, y = random_kernel(1), np.random.default_rng(0).choice([-1.0, 1.0], size=12)
+    assert kernel_error_bound(K, factor * y) == pytest.approx(factor * kernel_error_bound(K, y), rel=1e-8, abs=0.0)
+    assert model_complexity(1e150 * K, 1e150 * y) == pytest.approx(1e300 * model_complexity(K, y), rel=1e-10)
+
+
+def test_complexity_beyond_the_floats_is_refused():
+    with pytest.raises(ValueError, match="`y` must be scaled down: with entries up to 1e\\+200"):
+        model_complexity(np.eye(3), np.full(3, 1e200))
+    assert model_complexity(np.diag([1.0, 1.0, 0.0]), [0.0, 0.0, 1e200], regularisation=0.1) == 0.0
+
+
 def test_error_bound_by_hand():
     y = np.array([1.0, -1.0, 1.0, -1.0])
     # K = y y^T: s = 1 / 4 of N = 4 without a ridge. K = I: s = N at 0, nothing learnt at infinity, between no better.

@@ -57,6 +57,7 @@ def test_start_of_the_half_circle_is_uniform():
         ({"p": 7, "g": 7, "n_samples": 5}, ValueError, "`g` must generate"),
         ({"p": 7, "g": 3}, ValueError, "`n_samples` must be at most p - 1 = 6"),
         ({"interval_bits": 9, "p": 1019}, ValueError, "`interval_bits` must satisfy"),
+        ({"interval_bits": 10**12, "p": 1019}, ValueError, "`interval_bits` must satisfy"),
         ({"p": 1019.0}, TypeError, "`p`"),
         ({"n_samples": 1}, ValueError, "`n_samples`"),
         ({"n_samples": 10.5}, TypeError, "`n_samples`"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,10 @@ __all__ = ["FourierSurrogateClassifier", "FourierSurrogateRegressor"]
 
 _SAMPLINGS = ("tree", "grid")
 _LARGEST_GRID = 20_000
+# With features of 1e6 radians, the most allowed, the phases keep three digits of a turn.
+_LARGEST_DEGREE = 1_000_000
+# Sums and quotients of targets of this size stay within the floats.
+_LARGEST_TARGET = 1e250
 
 
 class _FourierSurrogate(BaseEstimator):  # type: ignore[misc]
@@ -49,6 +54,13 @@ class _FourierSurrogate(BaseEstimator):  # type: ignore[misc]
 
     def _fit_targets(self, X: Float64Array, targets: Float64Array) -> None:
         degree = check_count(self.degree, "degree", low=1)
+        if degree > _LARGEST_DEGREE:
+            raise ValueError(
+                f"`degree` must be at most {_LARGEST_DEGREE}, beyond which phases have no digits; got {degree}."
+            )
+        largest = float(np.abs(targets).max())
+        if largest > _LARGEST_TARGET:
+            raise ValueError(f"`y` must be of entries up to {_LARGEST_TARGET:g}; got {largest:.3g}. Scale `y`.")
         alpha = check_nonnegative(self.alpha, "alpha")
         bandwidth = check_positive(self.bandwidth, "bandwidth")
         n_frequencies = check_count(self.n_frequencies, "n_frequencies", low=1)
@@ -92,7 +104,7 @@ class FourierSurrogateRegressor(RegressorMixin, _FourierSurrogate):  # type: ign
     Parameters
     ----------
     degree : int, default=1
-        The L of the circuit, uploads of each feature.
+        The L of the circuit, uploads of each feature; at most 1,000,000.
     n_frequencies : int, default=200
         Draws of frequencies, with repetition; not used by ``sampling="grid"``.
     sampling : {"tree", "grid"}, default="tree"
@@ -135,7 +147,8 @@ class FourierSurrogateRegressor(RegressorMixin, _FourierSurrogate):  # type: ign
     .. [2] F. J. Schreiber, J. Eisert and J. J. Meyer, "Classical surrogates for quantum learning models", Physical
        Review Letters 131, 100803, 2023, arXiv:2206.11740.
 
-    Differs from [1]_: equal draws are one feature of larger weight, and the constant is an intercept.
+    Differs from [1]_: equal draws are one feature of larger weight, and the constant is an intercept. "grid" is all of
+    the spectrum, as in [2]_; the "Grid" of [1]_ samples a grid laid over a spectrum that is not of integers.
 
     Examples
     --------
@@ -282,11 +295,11 @@ class FourierSurrogateClassifier(ClassifierMixin, _FourierSurrogate):  # type: i
 
 
 def _all_frequencies(n_features: int, degree: int) -> tuple[IntArray, Float64Array]:
-    count = ((2 * degree + 1.0) ** n_features - 1.0) / 2.0
-    if count > _LARGEST_GRID:
+    digits = n_features * math.log10(2 * degree + 1)  # the count itself may be beyond the floats
+    if digits > math.log10(2 * _LARGEST_GRID + 1):
         raise ValueError(
-            f'`sampling` must be "tree" here: the grid of degree {degree} in {n_features} features has {count:.3g} '
-            f"frequencies up to sign, more than {_LARGEST_GRID}."
+            f'`sampling` must be "tree" here: the grid of degree {degree} in {n_features} features has about '
+            f"10^{digits - math.log10(2):.1f} frequencies up to sign, more than {_LARGEST_GRID}."
         )
     every = np.array(list(itertools.product(range(-degree, degree + 1), repeat=n_features)), dtype=np.int64)
     half = every[len(every) // 2 + 1 :]  # in this order omega and -omega are mirror images about 0

@@ -47,7 +47,7 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     n_steps : int, default=100
         Steps of Adam.
     step_size : float, default=0.05
-        Length of the steps, > 0.
+        Length of the steps, > 0 and at most 2 pi, a full turn of an angle.
     batch_size : int, default=32
         Points a step, drawn without replacement; all if there are fewer.
     bandwidth : float, default=1.0
@@ -148,6 +148,8 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         n_steps = check_count(self.n_steps, "n_steps", low=1)
         batch_size = check_count(self.batch_size, "batch_size", low=1)
         step_size = check_positive(self.step_size, "step_size")
+        if step_size > 2.0 * np.pi:
+            raise ValueError(f"`step_size` must be at most 2 pi, a full turn of an angle; got {step_size:.3g}. Lower it.")
         self._bandwidth = check_positive(self.bandwidth, "bandwidth")
         if not isinstance(self.entangling, bool | np.bool_):
             raise TypeError(f"`entangling` must be True or False; got {self.entangling!r}.")
