@@ -149,7 +149,7 @@ class VariationalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         batch_size = check_count(self.batch_size, "batch_size", low=1)
         step_size = check_positive(self.step_size, "step_size")
         if step_size > 2.0 * np.pi:
-            raise ValueError(f"`step_size` must be at most 2 pi, a full turn of an angle; got {step_size:.3g}. Lower it.")
+            raise ValueError(f"`step_size` must be at most 2 pi, a full turn; got {step_size:.3g}. Lower it.")
         self._bandwidth = check_positive(self.bandwidth, "bandwidth")
         if not isinstance(self.entangling, bool | np.bool_):
             raise TypeError(f"`entangling` must be True or False; got {self.entangling!r}.")
