@@ -81,7 +81,8 @@ def discrete_log(
     -----
     A quantum computer prepares the interval states by Shor's algorithm. If discrete logarithms are hard, no efficient
     classical learner does notably better than guessing as p grows; at the sizes here they are easy, and the data show
-    what learners that do not compute them find. A classical learner that tabulates the logarithms wins too.
+    what learners that do not compute them find. A classical learner that tabulates the logarithms wins too, as does one
+    that is shown the products of x by a few powers of g, where a good part of all elements is in the training set.
     Cost: O(p + n_samples^2).
 
     References
@@ -157,13 +158,13 @@ def engineered_labels(
     Returns
     -------
     ndarray of int64, shape (N,)
-        +1 above the median of sqrt(K_Q) v, -1 elsewhere; before noise, the two are as frequent (N even).
+        +1 above the median of sqrt(K_Q) v, -1 elsewhere; before noise, the two are as frequent (N even, no ties).
 
     Raises
     ------
     ValueError
         If a kernel is not square, symmetric, positive semidefinite and finite; the sizes differ; a parameter is out of
-        range; or lambda = 0 and the geometric difference is infinite.
+        range; lambda = 0 and the geometric difference is infinite; or sqrt(K_Q) v is the same for all points.
 
     Notes
     -----
@@ -202,6 +203,11 @@ def engineered_labels(
         )
     top = np.linalg.svd(root, full_matrices=False)[2][0]
     values = quantum.vectors @ (np.sqrt(quantum.values) * top)
+    if np.ptp(values) <= 1e-8 * np.abs(values).max():
+        raise ValueError(
+            "`K_quantum` must tell points apart where it differs most from `K_classical`; there it gives all the same "
+            "value, so that no labels set the two apart. Centre it, or take another embedding or bandwidth."
+        )
     values *= 1.0 if random.random() < 0.5 else -1.0
     labels = np.where(values > np.median(values), 1, -1).astype(np.int64)
     replaced = random.random(len(labels)) < share

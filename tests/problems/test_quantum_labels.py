@@ -128,6 +128,7 @@ def test_singular_classical_kernel_needs_a_ridge():
         ({"K_quantum": np.ones((2, 3))}, "`K_quantum` must be a square"),
         ({"K_quantum": np.full((40, 40), np.nan)}, "`K_quantum` must be finite"),
         ({"K_quantum": np.eye(1)}, "at least 2 points"),
+        ({"K_quantum": np.ones((40, 40))}, "`K_quantum` must tell points apart"),
         ({"K_classical": np.eye(3)}, "`K_classical` must be of the same 40 points"),
         ({"noise": 1.5}, "`noise` must be in"),
         ({"regularisation": -1.0}, "`regularisation`"),
