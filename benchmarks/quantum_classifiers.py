@@ -25,6 +25,8 @@ N_FEATURES = 5
 OWN_KERNEL = {"embedding": "iqp", "repeats": 2, "bandwidth": 1.0}
 BANDWIDTHS = (0.1, 0.3, 1.0)
 RBF_SCALES = (0.3, 1.0, 3.0)
+# Layers and bandwidth of the variational circuit, and of the surrogate of the same functions.
+CIRCUITS = ((2, 0.5), (2, 1.0), (3, 1.0))
 # Ridge with which labels are engineered, on kernels of trace N.
 RIDGE = 0.01
 
@@ -89,7 +91,27 @@ def engineered(n: int, n_train: int, rng: np.random.Generator) -> Data:
 def discrete_log(n: int, n_train: int, rng: np.random.Generator) -> Data:
     """Discrete logarithms modulo 1019, the ten bits of an element as five digits to the base of 4."""
     problem = qi.problems.discrete_log(n, rng=rng)
-    return Data(standardised(2 * problem.X[:, ::2] + problem.X[:, 1::2], n_train), problem.y, problem.kernel)
+    return Data(standardised(encodings(problem)["digits"], n_train), problem.y, problem.kernel)
+
+
+def encodings(problem: qi.problems.DiscreteLogProblem) -> dict[str, np.ndarray]:
+    """Return what a model may be shown of the elements of Z_p^*.
+
+    The last, the set {x g^i mod p : -4 <= i <= 4} as one-hot vectors, is that of a learner who knows g: eight products.
+    """
+    x, p = problem.elements, problem.p
+    bits = problem.X if problem.X.shape[1] % 2 == 0 else np.insert(problem.X, 0, 0.0, axis=1)
+    digits = 2 * bits[:, ::2] + bits[:, 1::2]
+    products = np.zeros((len(x), p))
+    for i in range(-4, 5):
+        products[np.arange(len(x)), x * pow(problem.g, i, p) % p] = 1.0
+    return {
+        "number": x[:, None] / p,
+        "bits": bits,
+        "digits": digits,
+        "digits, one-hot": (digits[:, :, None] == np.arange(4)).reshape(len(x), -1).astype(float),
+        "products by g^i": products,
+    }
 
 
 DATA: dict[str, Callable[[int, int, np.random.Generator], Data]] = {
@@ -117,7 +139,11 @@ class QuantumKernelSVM:
         return self.svm.predict(qi.baselines.quantum_kernel(X, self.X, **self.options))
 
 
-def candidates(seed: int, steps: int) -> dict[str, list[Callable[[], Any]]]:
+OWN = "the problem's own kernel"
+CLASSICAL = ("logistic regression", "small MLP", "Gaussian SVM", "SampledRidgeClassifier", "Fourier surrogate")
+
+
+def candidates(seed: int, steps: int, n_features: int = N_FEATURES) -> dict[str, list[Callable[[], Any]]]:
     """Return three settings of each model: every one has the same budget on the same validation points."""
     models: dict[str, list[Callable[[], Any]]] = {
         "logistic regression": [lambda C=C: LogisticRegression(C=C) for C in (0.1, 1.0, 10.0)],
@@ -125,15 +151,16 @@ def candidates(seed: int, steps: int) -> dict[str, list[Callable[[], Any]]]:
             lambda alpha=alpha: MLPClassifier((16, 16), solver="lbfgs", alpha=alpha, max_iter=200, random_state=seed)
             for alpha in (0.01, 0.1, 1.0)
         ],
-        "Gaussian SVM": [lambda gamma=gamma: SVC(C=10.0, gamma=gamma / N_FEATURES) for gamma in RBF_SCALES],
+        "Gaussian SVM": [lambda gamma=gamma: SVC(C=10.0, gamma=gamma / n_features) for gamma in RBF_SCALES],
         "SampledRidgeClassifier": [
             lambda alpha=alpha: qi.SampledRidgeClassifier(alpha, random_state=seed) for alpha in (0.1, 1.0, 10.0)
         ],
         "Fourier surrogate": [
-            lambda b=b: qi.baselines.FourierSurrogateClassifier(3, alpha=1e-3, bandwidth=b, random_state=seed)
-            for b in BANDWIDTHS
+            lambda layers=layers, b=b: qi.baselines.FourierSurrogateClassifier(layers, bandwidth=b, random_state=seed)
+            for layers, b in CIRCUITS
         ],
     }
+    assert tuple(models) == CLASSICAL
     for suffix, entangling in (("", True), (", no entanglement", False)):
         models[f"IQP kernel SVM{suffix}"] = [
             lambda b=b, e=entangling: QuantumKernelSVM(embedding="iqp", repeats=2, bandwidth=b, entangling=e)
@@ -147,27 +174,29 @@ def candidates(seed: int, steps: int) -> dict[str, list[Callable[[], Any]]]:
             lambda layers=layers, b=b, e=entangling: qi.baselines.VariationalClassifier(
                 layers, n_steps=steps, step_size=0.1, bandwidth=b, entangling=e, random_state=seed
             )
-            for layers, b in ((2, 0.5), (2, 1.0), (3, 1.0))
+            for layers, b in CIRCUITS
         ]
     return models
 
 
 @dataclass
 class Scores:
-    """Accuracy on the test points, seconds of training and of inference, one a seed."""
+    """Accuracy on the test and on the validation points, seconds of training and of inference, one a seed."""
 
     accuracy: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
     training: list[float] = field(default_factory=list)
     inference: list[float] = field(default_factory=list)
 
-    def add(self, accuracy: float, training: float, inference: float) -> None:
+    def add(self, accuracy: float, validation: float, training: float, inference: float) -> None:
         self.accuracy.append(accuracy)
+        self.validation.append(validation)
         self.training.append(training)
         self.inference.append(inference)
 
 
 def chosen(settings: list[Callable[[], Any]], data: Data, n_train: int, n_validation: int) -> tuple[float, ...]:
-    """Fit all settings, keep the best on the validation points, and return its accuracy and seconds on the test."""
+    """Fit all settings, keep the best on the validation points; return its scores and seconds as in `Scores.add`."""
     X, y = data.X, data.y
     test = slice(n_train + n_validation, None)
     validation = slice(n_train, n_train + n_validation)
@@ -184,7 +213,7 @@ def chosen(settings: list[Callable[[], Any]], data: Data, n_train: int, n_valida
     assert best is not None
     started = time.perf_counter()
     labels = best[1].predict(X[test])
-    return float(np.mean(labels == y[test])), best[2], time.perf_counter() - started
+    return float(np.mean(labels == y[test])), best[0], best[2], time.perf_counter() - started
 
 
 def own_kernel(data: Data, n_train: int, n_validation: int) -> float:
@@ -194,21 +223,22 @@ def own_kernel(data: Data, n_train: int, n_validation: int) -> float:
     return svm.score(data.kernel[np.ix_(test, train)], data.y[test])
 
 
-def conditions(data: Data, n_train: int) -> dict[str, float]:
-    """Return what can be computed from the training points before any model is trained."""
+def conditions(data: Data, n_train: int) -> dict[str, list[float]]:
+    """Return what can be computed from the training points before any model is trained, for each bandwidth."""
     X, y = data.X[:n_train], data.y[:n_train].astype(float)
-    iqp = qi.baselines.quantum_kernel(X, **OWN_KERNEL)
-    quantum = iqp if data.kernel is None else data.kernel[:n_train, :n_train]
     gaussian = [rbf_kernel(X, gamma=scale / N_FEATURES) for scale in RBF_SCALES]
-    concentration = qi.metrics.kernel_concentration(iqp)
-    return {
-        "g, least of Gaussian kernels": min(qi.metrics.geometric_difference(K, quantum) for K in gaussian),
-        "sqrt(N)": n_train**0.5,
-        "error bound, classical": min(qi.metrics.kernel_error_bound(K, y) for K in [*gaussian, X @ X.T + 1.0]),
-        "error bound, quantum": qi.metrics.kernel_error_bound(quantum, y),
-        "variance of the IQP kernel": concentration.variance,
-        "shots an entry, IQP kernel": concentration.shots,
+    iqp = [qi.baselines.quantum_kernel(X, **OWN_KERNEL | {"bandwidth": b}) for b in BANDWIDTHS]
+    own = [] if data.kernel is None else [data.kernel[:n_train, :n_train]]
+    concentrations = [qi.metrics.kernel_concentration(K) for K in iqp]
+    found = {
+        "error bound, best classical": [min(qi.metrics.kernel_error_bound(K, y) for K in [*gaussian, X @ X.T + 1])]
     }
+    for name, kernels in (("IQP kernels", iqp), ("own kernel", own)):
+        found[f"error bound, {name}"] = [qi.metrics.kernel_error_bound(K, y) for K in kernels]
+        found[f"g, {name}"] = [min(qi.metrics.geometric_difference(C, K) for C in gaussian) for K in kernels]
+    found["variance, IQP kernels"] = [one.variance for one in concentrations]
+    found["shots an entry, IQP kernels"] = [one.shots for one in concentrations]
+    return found
 
 
 @dataclass
@@ -216,10 +246,24 @@ class Comparison:
     """Scores by data set and model, and the conditions by data set, one a seed."""
 
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)
-    conditions: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    conditions: dict[str, list[dict[str, list[float]]]] = field(default_factory=dict)
 
     def accuracy(self, data: str, model: str) -> float:
         return float(np.mean(self.scores[data][model].accuracy))
+
+    def gains(self, data: str) -> np.ndarray:
+        """Return, for each seed, the accuracy of the quantum side less that of the classical side.
+
+        Of each side the model that was best on the validation points, so that the test points choose nothing.
+        """
+        sides = []
+        for is_classical in (False, True):
+            of_side = [
+                one for name, one in self.scores[data].items() if name != OWN and (name in CLASSICAL) == is_classical
+            ]
+            best = np.argmax([one.validation for one in of_side], axis=0)
+            sides.append(np.array([of_side[i].accuracy[seed] for seed, i in enumerate(best)]))
+        return sides[0] - sides[1]
 
 
 def compare(
@@ -238,9 +282,41 @@ def compare(
             for model, settings in candidates(seed, steps).items():
                 scores.setdefault(model, Scores()).add(*chosen(settings, data, n_train, n_validation))
             if data.kernel is not None:
-                accuracy = own_kernel(data, n_train, n_validation)
-                scores.setdefault("the problem's own kernel", Scores()).add(accuracy, np.nan, np.nan)
+                scores.setdefault(OWN, Scores()).add(own_kernel(data, n_train, n_validation), np.nan, np.nan, np.nan)
         yield found
+
+
+def by_encoding(
+    seeds: range, *, n_train: int = 160, n_validation: int = 60, n_test: int = 120
+) -> dict[str, dict[str, list[float]]]:
+    """Return accuracies on discrete logarithms by model and by what it is shown of the elements, one a seed.
+
+    Each model has its three settings on each encoding; quantum kernels where 12 qubits are enough for it,
+    the Fourier surrogate where its frequencies are of at most 20 features.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for seed in seeds:
+        problem = qi.problems.discrete_log(n_train + n_validation + n_test, rng=np.random.default_rng(seed))
+        for encoding, X in encodings(problem).items():
+            data = Data(X if encoding == "products by g^i" else standardised(X, n_train), problem.y)
+            models = candidates(seed, 1, X.shape[1])
+            kept = [name for name in CLASSICAL if name != "Fourier surrogate" or X.shape[1] <= 20]
+            kept += ["IQP kernel SVM", "projected kernel SVM"] if X.shape[1] <= 12 else []
+            for model in kept:
+                accuracy = chosen(models[model], data, n_train, n_validation)[0]
+                found.setdefault(model, {}).setdefault(encoding, []).append(accuracy)
+    return found
+
+
+def longer_training(seeds: range, *, n_train: int = 160, n_validation: int = 60, n_test: int = 120, steps: int = 150):
+    """Return the accuracies of the variational circuit on the two curves, with the usual steps and four times them."""
+    found: dict[int, list[float]] = {steps: [], 4 * steps: []}
+    for seed in seeds:
+        data = two_curves(n_train + n_validation + n_test, n_train, np.random.default_rng(seed))
+        for count, accuracies in found.items():
+            settings = candidates(seed, count)["variational circuit"]
+            accuracies.append(chosen(settings, data, n_train, n_validation)[0])
+    return found
 
 
 def seconds_in_pennylane(steps: int = 5, n_train: int = 160) -> dict[str, float]:
@@ -262,14 +338,18 @@ def tables(found: Comparison) -> str:
     """Return three tables: accuracy, seconds, conditions."""
     names = list(found.scores)
     models = list(dict.fromkeys(model for scores in found.scores.values() for model in scores))
-    lines = ["accuracy on test points: mean over the seeds, standard deviation", _row("", names)]
+    n_seeds = len(found.conditions[names[0]])
+    lines = [f"accuracy on test points: mean and sample standard deviation of {n_seeds} seeds", _row("", names)]
     for model in models:
-        cells = []
-        for name in names:
-            one = found.scores[name].get(model)
-            cells.append(f"{np.mean(one.accuracy):.2f} +- {np.std(one.accuracy):.2f}" if one else "")
-        lines.append(_row(model, cells))
-    lines += ["", "seconds, measured here, circuits simulated: training of one setting, inference on the test points"]
+        of_model = [found.scores[name].get(model) for name in names]
+        lines.append(_row(model, [_spread(one.accuracy) if one else "" for one in of_model]))
+    lines += [
+        "",
+        "quantum less classical by seed, of each side the best on validation points: mean and its standard error",
+        _row("", [_spread(found.gains(name), n_seeds, ".3f") for name in names]),
+        "",
+        "seconds, measured here, circuits simulated: training of one setting, inference on the test points",
+    ]
     for model in models:
         of_model = [scores[model] for scores in found.scores.values() if model in scores]
         training = [seconds for one in of_model for seconds in one.training]
@@ -278,13 +358,30 @@ def tables(found: Comparison) -> str:
             lines.append(_row(model, [f"{np.median(training):.4f}", f"{np.median(inference):.4f}"]))
     lines += [
         "",
-        "conditions, medians over the seeds, from the training points; of the problem's own quantum kernel if any",
+        f"conditions, medians over the seeds, from the training points; IQP kernels of bandwidths {BANDWIDTHS};",
+        "g from the nearest of three Gaussian kernels, to be compared with 1 and with the root of the points",
         _row("", names),
     ]
     for key in next(iter(found.conditions.values()))[0]:
-        lines.append(_row(key, [f"{np.median([c[key] for c in found.conditions[name]]):.3g}" for name in names]))
+        medians = [np.median([one[key] for one in found.conditions[name]], axis=0) for name in names]
+        lines.append(_row(key, [" / ".join(f"{value:.2g}" for value in each) for each in medians]))
     return "\n".join(lines)
 
 
+def encoding_table(found: dict[str, dict[str, list[float]]]) -> str:
+    """Return the table of `by_encoding`."""
+    names = list(next(iter(found.values())))
+    lines = ["discrete logarithm, accuracy by what a model is shown of an element", _row("", names)]
+    for model, scores in found.items():
+        lines.append(_row(model, [_spread(scores[name]) if name in scores else "" for name in names]))
+    return "\n".join(lines)
+
+
+def _spread(values: Any, divisor: int = 1, digits: str = ".2f") -> str:
+    """Return mean +- standard deviation / sqrt(divisor), of a sample; one value has none."""
+    spread = f" +- {np.std(values, ddof=1) / divisor**0.5:{digits}}" if len(values) > 1 else ""
+    return f"{np.mean(values):{digits}}{spread}"
+
+
 def _row(head: str, cells: list[str]) -> str:
-    return f"{head:38}" + "".join(f"{cell:>20}" for cell in cells)
+    return f"{head:38}" + "".join(f"{cell:>27}" for cell in cells)
