@@ -119,7 +119,10 @@ def test_both_signs_occur():
 def test_singular_classical_kernel_needs_a_ridge():
     with pytest.raises(ValueError, match="`regularisation` must be > 0 here"):
         engineered_labels(np.eye(4), np.ones((4, 4)))
-    assert len(engineered_labels(np.eye(4), np.ones((4, 4)), regularisation=0.1)) == 4
+    # Of the one direction that K_C knows, the labels are those of its entries.
+    w = np.array([3.0, -1.0, 2.0, -2.0])
+    labels = engineered_labels(np.eye(4), np.outer(w, w), regularisation=0.1)
+    assert abs(labels @ np.sign(w)) == 4
 
 
 @pytest.mark.parametrize(
