@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -166,6 +167,17 @@ def test_what_is_set_after_the_fit_does_not_change_the_scores():
     before = model.decision_function(X)
     model.set_params(entangling=False, bandwidth=3.0, device="lightning.qubit")
     np.testing.assert_array_equal(model.decision_function(X), before)
+
+
+def test_predictions_hold_the_states_of_some_points_at_a_time():
+    X, y = data(n_points=2000, n_features=12)
+    model = VariationalClassifier(1, n_steps=1, batch_size=2, random_state=0).fit(X, y)
+    tracemalloc.start()
+    scores = model.decision_function(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2000 * 2**12 * 16  # all states at once
+    np.testing.assert_allclose(scores[[0, 700, -1]], model.decision_function(X[[0, 700, -1]]), atol=1e-14)
 
 
 def test_angles_of_no_digits_are_refused():

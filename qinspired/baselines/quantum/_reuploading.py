@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ReuploadingCircuit"]
 
+# Amplitudes held at a time where only values are asked for: 16 MB.
+_AMPLITUDES = 2**20
 # exp(-i theta P / 2) moves an expectation value <psi| O |psi> by Im <O psi| P psi> per unit of theta.
 _Y = np.array([[0.0, -1.0j], [1.0j, 0.0]])
 _Z = np.diag([1.0 + 0.0j, -1.0])
@@ -36,7 +38,9 @@ class ReuploadingCircuit:
 
     def values(self, points: Float64Array, angles: Float64Array) -> Float64Array:
         """Return the mean of <Z_i> at each point, for angles of shape (n_layers, n_qubits, 3)."""
-        return self._measured(self._run(points, angles)[0])
+        rows = max(1, _AMPLITUDES >> self.n_qubits)
+        blocks = [points[i : i + rows] for i in range(0, len(points), rows)]
+        return np.concatenate([self._measured(self._run(block, angles)[0]) for block in blocks])
 
     def value_and_gradient(
         self, points: Float64Array, angles: Float64Array, weigh: Any
