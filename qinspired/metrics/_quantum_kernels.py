@@ -132,7 +132,8 @@ def model_complexity(K: npt.ArrayLike, y: npt.ArrayLike, *, regularisation: floa
 
     Notes
     -----
-    The expected error on new points is at most c sqrt(s / N), plus the training error where lambda > 0; [1]_, eq. 4.
+    For independent points and targets of at most 1 the expected error on new points is at most c sqrt(s / N), and a
+    term of sqrt(log(1 / delta) / N) to hold with probability 1 - delta, plus the training error where lambda > 0 [1]_.
     Cost: one symmetric eigendecomposition, about 10 N^3 operations.
 
     References
@@ -191,7 +192,7 @@ def kernel_error_bound(K: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Notes
     -----
-    The bound of [1]_ on the expected error, without its constant: a figure to rank kernels by, on one set of labels.
+    The bound of [1]_ on the expected error, without its constant and the part that no kernel changes: a figure to rank kernels by, on one set of labels.
     Where that of a quantum kernel is not below those of classical ones, nothing speaks for the quantum one; where it
     is, a test on points left out decides. The complexity alone does not rank kernels: one of low rank that fits
     nothing has a small complexity at lambda > 0.
