@@ -192,10 +192,10 @@ def kernel_error_bound(K: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Notes
     -----
-    The bound of [1]_ on the expected error, without its constant and the part that no kernel changes: a figure to rank kernels by, on one set of labels.
-    Where that of a quantum kernel is not below those of classical ones, nothing speaks for the quantum one; where it
-    is, a test on points left out decides. The complexity alone does not rank kernels: one of low rank that fits
-    nothing has a small complexity at lambda > 0.
+    The bound of [1]_ on the expected error, without its constant and the part that no kernel changes: a figure to
+    rank kernels by, on one set of labels. Where that of a quantum kernel is not below those of classical ones, nothing
+    speaks for the quantum one; where it is, a test on points left out decides. The complexity alone does not rank
+    kernels: one of low rank that fits nothing has a small complexity at lambda > 0.
     Cost: one symmetric eigendecomposition, about 10 N^3 operations.
     Error: the minimum is over eight values of lambda a decade, from 1e-10 to 1e4.
 

@@ -125,6 +125,14 @@ def test_several_classes_are_told_apart():
     assert model.score(X, y) > 0.9
 
 
+def test_frequencies_of_the_grid_have_equal_weights_of_sum_one():
+    X = np.random.default_rng(0).standard_normal((5, 2))
+    features = FourierSurrogateRegressor(2, sampling="grid").fit(X, X[:, 0])._features(X)
+    assert features.shape == (5, 24)
+    np.testing.assert_allclose((features**2).sum(axis=1), 1.0)
+    np.testing.assert_allclose(features[:, :12] ** 2 + features[:, 12:] ** 2, 1 / 12)
+
+
 def test_seed_decides_the_frequencies():
     X, y = np.random.default_rng(0).uniform(-2, 2, size=(2, 30, 8))
     first, again, other = (

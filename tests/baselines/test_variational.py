@@ -94,6 +94,32 @@ def test_first_step_of_adam_has_the_step_size_against_the_gradient():
             assert model.angles_[place] - start[place] == pytest.approx(-0.01 * np.sign(slope), rel=1e-3)
 
 
+def test_steps_are_those_of_adam():
+    X, y = data(n_points=10)
+    targets = np.where(y == "right", 1.0, -1.0)
+    options = {"n_layers": 1, "batch_size": 10, "random_state": 0}
+    model = VariationalClassifier(step_size=0.1, n_steps=5, **options).fit(X, y)
+    twin = VariationalClassifier(step_size=1e-12, n_steps=1, **options).fit(X, y)
+
+    def loss(weights):
+        twin.angles_, twin.scale_, twin.bias_ = weights[:-2].reshape(1, 2, 3), weights[-2], weights[-1]
+        return np.mean((naive_scores(twin, X) - targets) ** 2)
+
+    weights = np.append(twin.angles_.ravel(), (1.0, 0.0))
+    first, second = 0.0, 0.0
+    for step in range(1, 6):
+        shifts = 1e-5 * np.eye(len(weights))
+        slopes = np.array([loss(weights + shift) - loss(weights - shift) for shift in shifts]) / 2e-5
+        first, second = 0.9 * first + 0.1 * slopes, 0.99 * second + 0.01 * slopes**2
+        step_size = 0.1 * np.sqrt(1 - 0.99**step) / (1 - 0.9**step)
+        weights = weights - step_size * first / (np.sqrt(second) + 1e-8)
+    # The last rotations about Z change no value; their steps are of rounding alone.
+    steady = np.abs(slopes) > 1e-6
+    assert steady.sum() >= 6
+    found = np.append(model.angles_.ravel(), (model.scale_, model.bias_))
+    np.testing.assert_allclose(found[steady], weights[steady], atol=1e-5)
+
+
 def test_training_finds_a_boundary():
     X, y = data(n_points=80)
     model = VariationalClassifier(2, n_steps=60, step_size=0.1, random_state=0).fit(X, y)

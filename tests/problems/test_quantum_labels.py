@@ -32,6 +32,11 @@ def test_kernel_is_the_squared_overlap_of_the_interval_states():
     np.testing.assert_allclose(problem.kernel, (states @ states.T) ** 2, atol=1e-14)
 
 
+@pytest.mark.parametrize(("p", "g", "bits"), [(5, 2, 0), (11, 2, 1), (17, 3, 2), (1019, 2, 7)])
+def test_intervals_are_by_default_of_at_most_a_quarter_of_the_circle(p, g, bits):
+    assert discrete_log(2, p=p, g=g, rng=0).interval_bits == bits
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_quantum_kernel_learns_the_logarithm_and_classical_models_do_not(seed):
     problem = discrete_log(600, rng=seed)
