@@ -27,6 +27,8 @@ def test_weaknesses_are_listed():
     )
     assert any("2 guard registers" in text for text in hhl(A, b, n_clock_qubits=4, window="sine").warnings)
     assert any("very low" in text for text in hhl(A, [0.0, 1.0], n_clock_qubits=16, C="register").warnings)
+    assert any("`A` is singular and 0.5 of |b|^2" in w for w in hhl(np.diag([1.0, 0.0]), b, n_clock_qubits=4).warnings)
+    assert hhl(np.ones((2, 2)), b, n_clock_qubits=4).warnings == ()  # singular, but with a solution
     assert hhl(np.diag([0.2, 1.0]), b, n_clock_qubits=8).warnings == ()
     assert hhl(np.diag([0.2, 1.0]), b, n_clock_qubits=8, filter="ridge", ridge=0.1).warnings == ()
 
@@ -163,6 +165,27 @@ def test_rounding_of_the_type_of_the_numbers_is_no_part_of_the_spectrum(dtype):
     assert np.count_nonzero(hhl(general.astype(np.complex128), b).filter_curve.values) > 3  # taken at their word
     exact = np.linalg.pinv((U * [3.0, 2.0, 1.0]) @ V.T) @ b
     assert np.linalg.norm(result.x - exact) < (0.05 if dtype == np.float16 else 0.01) * np.linalg.norm(exact)
+
+
+def test_small_singular_values_of_a_large_float32_matrix_are_kept():
+    rng = np.random.default_rng(3)
+    U, V = (np.linalg.qr(rng.standard_normal((n, 20)))[0] for n in (4000, 20))
+    A, b = (U * np.geomspace(1.0, 3e-4, 20)) @ V.T, U @ np.ones(20)  # the least are below 4000 roundings of the largest
+    result, exact = hhl(A.astype(np.float32), b, n_clock_qubits=16), np.linalg.lstsq(A, b, rcond=None)[0]
+    assert np.count_nonzero(result.filter_curve.values) == 20
+    assert np.linalg.norm(result.x - exact) < 0.2 * np.linalg.norm(exact)
+
+
+def test_half_precision_is_not_all_rounding_however_large_the_matrix():
+    values = np.linspace(0.5, 1.0, 1100)
+    result = hhl(np.diag(values).astype(np.float16), np.ones(1100), n_clock_qubits=8)
+    np.testing.assert_allclose(result.x, 1.0 / values, rtol=0.02)
+
+
+def test_asymmetry_of_a_large_float32_matrix_above_rounding_is_kept():
+    A = np.eye(400, dtype=np.float32)
+    A[0, 1] = 2e-5  # 170 roundings
+    assert hhl(A, np.ones(400), n_clock_qubits=4).parameters["basis"] == "singular"
 
 
 def test_matrix_that_is_symmetric_up_to_the_rounding_of_its_type_is_symmetric():

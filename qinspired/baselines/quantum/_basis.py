@@ -28,6 +28,7 @@ __all__ = [
     "is_factors",
     "is_hermitian",
     "nearest_hermitian",
+    "rounding_level",
 ]
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -38,6 +39,8 @@ _DENSE_ENTRIES = 50_000_000
 _KERNEL_TOLERANCE = 1e-12
 # Largest deviation of the products of singular vectors from 0 and 1: those of float32 are within 1e-6.
 _ORTHONORMAL = 1e-6
+# Entries A_ij and A_ji that were computed apart differ by fractions of the rounding of the largest.
+_ASYMMETRY = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +82,11 @@ class SpectralProblem:
 
 
 class CheckedSystem(NamedTuple):
-    """(A,) or (U, s, Vt), and b, as finite float64 or complex128 arrays.
-
-    `rounding` is the size, relative to |A|_2, of singular values that are no more than that.
-    """
+    """(A,) or (U, s, Vt), and b, as finite float64 or complex128 arrays, and the rounding of A's own numbers."""
 
     parts: tuple[npt.NDArray[Any], ...]
     b: npt.NDArray[Any]
-    rounding: float
+    eps: float
 
     def matrix(self) -> npt.NDArray[Any]:
         """Return A."""
@@ -178,13 +178,13 @@ def check_problem(A: Any, b: Any) -> CheckedSystem:
     parts: tuple[npt.NDArray[Any], ...]
     if is_factors(A):
         U, s, Vt, eps = check_factors(A)
-        parts, rounding = (U, s, Vt), len(s) * eps
+        parts = (U, s, Vt)
     else:
         if isinstance(A, list) and len(A) == 3 and [_ndim(part) for part in A] == [2, 1, 2]:
             raise TypeError("`A` must be a tuple (U, s, Vt) where it is given by its SVD; got a list.")
         matrix, eps = check_dense_matrix(A, "A")
-        parts, rounding = (nearest_hermitian(matrix, eps),), max(matrix.shape) * eps
-    return CheckedSystem(parts, check_right_side(b, len(parts[0])), rounding)
+        parts = (nearest_hermitian(matrix, eps),)
+    return CheckedSystem(parts, check_right_side(b, len(parts[0])), eps)
 
 
 def nearest_hermitian(A: npt.NDArray[Any], eps: float) -> npt.NDArray[Any]:
@@ -192,14 +192,25 @@ def nearest_hermitian(A: npt.NDArray[Any], eps: float) -> npt.NDArray[Any]:
     if A.shape[0] != A.shape[1] or is_hermitian(A):
         return A
     deviation = np.abs(A - A.conj().T).max()
-    return A / 2.0 + A.conj().T / 2.0 if deviation <= len(A) * eps * np.abs(A).max() else A
+    allowed = max(len(A) * _EPS, _ASYMMETRY * eps) * np.abs(A).max()
+    return A / 2.0 + A.conj().T / 2.0 if deviation <= allowed else A
+
+
+def rounding_level(values: Float64Array, size: int, eps: float) -> float:
+    """Return the size up to which the singular values or eigenvalues of A are no more than rounding.
+
+    That of the decomposition is `size` times the largest in float64. Numbers rounded to a coarser type change A by a
+    matrix of norm eps |A|_F/2 at most; twice that leaves room for arithmetic in that type.
+    """
+    largest = float(np.abs(values).max())
+    return largest * max(size * _EPS, eps * float(np.linalg.norm(values / largest)))
 
 
 def diagonalise(system: CheckedSystem) -> SpectralProblem:
     """Return the problem in the eigenbasis if A is Hermitian, in the singular basis otherwise."""
     import scipy.linalg
 
-    parts, b, rounding = system
+    parts, b, eps = system
     scale = float(np.abs(b).max())
     if scale == 0.0:
         raise ValueError("`b` must not be zero: there is no state to prepare.")
@@ -223,10 +234,10 @@ def diagonalise(system: CheckedSystem) -> SpectralProblem:
         else:
             left, values, Vt = scipy.linalg.svd(A, full_matrices=False)
             right = Vt.conj().T
-    largest = float(np.abs(values).max())
-    if largest == 0.0:
+    if not values.any():
         raise ValueError("`A` must not be the zero matrix: nothing can be inverted.")
-    values = np.where(np.abs(values) <= rounding * largest, 0.0, values)
+    size = len(values) if len(parts) == 3 else max(shape)
+    values = np.where(np.abs(values) <= rounding_level(values, size, eps), 0.0, values)
     coefficients = left.conj().T @ b_unit
     if float(np.linalg.norm(coefficients[values != 0.0])) <= _KERNEL_TOLERANCE:
         space = "range" if kind == "eigen" else "column space"

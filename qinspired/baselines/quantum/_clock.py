@@ -27,6 +27,8 @@ _AUTO_CLOCK_QUBITS = 16
 _REGISTER_BYTES = 290
 # A register or an eigenvalue this close to a bound, relative, is on it.
 _ROUNDING = 1e-9
+# A part of |b|^2 outside the range of A that is more than rounding.
+_KERNEL_SHARE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Clock:
         Whether register values stand for negative eigenvalues too.
     evolution_time, guard : float and int, or None
         t0 and the registers left free at the top; None for the walk, guard also None where t0 was given.
+    guard_grows : bool
+        Whether the guard is the automatic one, which grows with the register.
     alpha : float or None
         Norm of the block encoding; None for the Hamiltonian.
     window : {"hadamard", "sine"}
@@ -66,6 +70,7 @@ class Clock:
     signed: bool
     evolution_time: float | None
     guard: int | None
+    guard_grows: bool
     alpha: float | None
     window: Window
     values: Float64Array = field(repr=False)
@@ -193,6 +198,7 @@ def resolve_clock(
         signed=is_signed,
         evolution_time=t0,
         guard=guard_used,
+        guard_grows=is_word(guard, "auto"),
         alpha=norm,
         window=window,
         values=values,
@@ -295,8 +301,7 @@ def _resolving_qubits(clock: Clock, largest: float, smallest: float) -> int:
             step = 2.0 * np.pi / (n_states * clock.evolution_time)
         else:
             top = n_states // 2 if clock.signed else n_states
-            is_auto = clock.guard == max(1, clock.n_states // 16)
-            guard = max(1, n_states // 16) if is_auto else clock.guard
+            guard = max(1, n_states // 16) if clock.guard_grows else clock.guard
             if guard >= top:
                 continue
             step = largest / (top - guard)
@@ -334,6 +339,12 @@ def find_flaws(clock: Clock, problem: SpectralProblem) -> list[str]:
         flaws.append(
             f"the smallest non-zero |eigenvalue| {smallest:.6g} is below one register step {step:.6g}; it needs "
             f"`n_clock_qubits` = {needed} to be resolved at all, {rest}"
+        )
+    missed = 1.0 - float(np.sum(np.abs(problem.coefficients[problem.values != 0.0]) ** 2))
+    if clock.filter.name == "inverse" and problem.shape[0] == problem.shape[1] and missed > _KERNEL_SHARE:
+        flaws.append(
+            f"`A` is singular and {missed:.2g} of |b|^2 lies outside its range: no x solves the system, and the result "
+            "is the solution of least squares."
         )
     done = "clipped" if clock.below == "clip" else "set to zero"
     # No register value is below the first, so that a C there is as low as is of use.

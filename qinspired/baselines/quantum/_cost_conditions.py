@@ -18,6 +18,7 @@ from qinspired.baselines.quantum._basis import (
     is_factors,
     is_hermitian,
     nearest_hermitian,
+    rounding_level,
 )
 from qinspired.baselines.quantum._choices import check_kappa_encoding
 
@@ -167,7 +168,7 @@ def _from_matrix(A: Any, b: Any, floor: float, share: float | None) -> Problem:
         left, values, _ = scipy.linalg.svd(dense, full_matrices=False)
         coefficients = np.abs(left.conj().T @ rhs)
     words = stored if share is None else max(1, ceil(share * shape[0] * shape[1]))
-    rounding = max(shape) * eps
+    rounding = rounding_level(values, max(shape), eps)
     return _with_spectrum(
         shape, values, coefficients, rhs, floor, rounding, words, "all singular values of A", hermitian
     )
@@ -190,7 +191,8 @@ def _from_factors(A: tuple[Any, Any, Any], b: Any, floor: float, share: float | 
     rhs = _unit_right_side(b, shape[0])
     coefficients = None if rhs is None else np.abs(U.conj().T @ rhs)
     words = max(1, ceil((1.0 if share is None else share) * shape[0] * shape[1]))
-    return _with_spectrum(shape, values, coefficients, rhs, floor, rank * eps, words, "the given singular values")
+    rounding = rounding_level(values, rank, eps)
+    return _with_spectrum(shape, values, coefficients, rhs, floor, rounding, words, "the given singular values")
 
 
 def _with_spectrum(
@@ -208,7 +210,7 @@ def _with_spectrum(
     largest = float(sizes.max())
     if floor > largest:
         raise ValueError(f"`cutoff` must be at most the largest singular value, {largest:.6g}; got {floor}.")
-    kept = sizes > rounding * largest
+    kept = sizes > rounding
     kept &= sizes >= floor
     if coefficients is not None:
         coefficients = coefficients[kept]

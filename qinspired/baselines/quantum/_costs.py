@@ -110,7 +110,7 @@ def quantum_costs(
     density : float, optional
         Share of the entries of A that are stored, in (0, 1], where A does not say it.
     cutoff : float, optional
-        Singular values below it are not inverted. By default those above rounding, max(m, n) eps |A|, all are.
+        Singular values below it are not inverted. By default all are that are above rounding, as for `hhl`.
     word_bits : int
         Bits of a stored word.
     loads_per_query : int

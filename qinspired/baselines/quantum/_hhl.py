@@ -150,9 +150,9 @@ def hhl(
     With A = sum_j lambda_j u_j u_j^H and phi_j = lambda_j t0/(2 pi), the output for ancilla 1 and clock 0
     is sum_j h(phi_j) <u_j, b/|b|> u_j, where h = sum_k |alpha_k|^2 r_k, alpha_k are the amplitudes of phase
     estimation and r_k = C f(value of k), within [-1, 1], the rotation of register k; r = 0 on the register
-    value 0 and, if signed, on -T/2. Eigenvalues below max(m, n) eps |A|, eps that of the type of A's numbers,
-    count as zero and are not inverted, as are singular values of a tuple below r eps s_1. An A that is Hermitian
-    up to max(m, n) eps max |A_ij| is made so. Gates are perfect but for `trotter` and `rotation_bits`.
+    value 0 and, if signed, on -T/2. Eigenvalues below N eps |A|_2, N = max(m, n) or the r of a tuple, count as
+    zero and are not inverted; for numbers of a coarser type than float64 those below eps |A|_F, eps that of the type.
+    An A that is Hermitian to rounding is made so. Gates are perfect but for `trotter` and `rotation_bits`.
 
     Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r T) for r eigenvalues, in chunks, and
     O(T log T); about 290 T bytes.

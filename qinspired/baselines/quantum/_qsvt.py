@@ -121,8 +121,8 @@ def qsvt(
     Notes
     -----
     With A = sum sigma_j u_j v_j^H the output is sum_j P(sigma_j/alpha) <u_j, b/|b|> v_j/M, M the largest |P| on [-1,
-    1], and its squared length is the success probability. Singular values below max(m, n) eps |A| count as zero, as
-    in `hhl`; as P is odd, P(0) = 0 and the answer is that of the pseudo-inverse. Block encoding and rotations are taken
+    1], and its squared length is the success probability. Singular values that are rounding count as zero, as in
+    `hhl`; as P is odd, P(0) = 0 and the answer is that of the pseudo-inverse. Block encoding and rotations are taken
     as perfect.
 
     The tolerance: if |1 - x P(x)| <= r wherever b has a part, the output differs from a multiple of the solution x by
