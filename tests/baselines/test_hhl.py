@@ -130,11 +130,23 @@ def test_ridge_filter_gives_the_known_fidelity_and_norm():
     result = hhl(toeplitz(8), first(8), n_clock_qubits=8, guard=1, filter="ridge", ridge=0.2)
     assert result.fidelity == pytest.approx(0.99999954, abs=6e-9)
     assert result.norm == pytest.approx(0.862498, abs=6e-7)
+    A = toeplitz(8)
+    exact = np.linalg.solve(A @ A + 0.2 * np.eye(8), A @ first(8))
+    assert np.linalg.norm(exact) == pytest.approx(0.863263, abs=6e-7)
 
 
 def test_threshold_filter_gives_the_known_probability():
     result = hhl(toeplitz(8), first(8), n_clock_qubits=8, guard=1, filter="threshold", threshold=1.2)
     assert result.success_probability == pytest.approx(0.284168, abs=6e-7)
+    values, vectors = np.linalg.eigh(toeplitz(8))
+    assert np.sum(vectors[0, values >= 1.2] ** 2) == pytest.approx(0.284479, abs=6e-7)
+
+
+def test_sine_window_stalls_without_a_guard():
+    # kappa = 2: the mass of the largest eigenvalue wraps around to register 0, however large the clock.
+    A, b = np.diag(np.linspace(0.5, 1.0, 64)), np.random.default_rng(0).standard_normal(64)
+    assert hhl(A, b, n_clock_qubits=16, window="sine", guard=0).l2_error > 5e-3
+    assert hhl(A, b, n_clock_qubits=6, window="sine").l2_error < 2e-3
 
 
 def test_error_falls_as_the_clock_grows():

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from baselines.systems import first, toeplitz
 
-from qinspired.baselines import hhl
+from qinspired.baselines import hhl, hhl_gates
 
 
 def test_weaknesses_are_listed():
@@ -120,6 +120,10 @@ def test_right_hand_side_in_the_kernel_is_refused():
         ((np.eye(3), [1.0, 1.0], np.eye(2)), [1, 0, 0], {}, "must have shapes"),
         (([[1.0], [1.0, 2.0]], [1.0, 1.0], np.eye(2)), [1, 0], {}, "`U` must be a rectangular array"),
         (np.eye(2), [[1.0], [1.0, 2.0]], {}, "`b` must be a vector of numbers"),
+        ((np.eye(2), [[1.0], [1.0, 2.0]], np.eye(2)), [1, 0], {}, "`s` must be a vector of numbers"),
+        ((np.eye(2), [1.0, 1.0], np.eye(3)), [1, 0], {}, "must have shapes .* Drop the surplus vectors"),
+        (np.eye(2), [1, 0], {"evolution_time": 1e200}, r"`evolution_time` must be shorter: .* makes 1.6e\+199 turns"),
+        (np.eye(2) * 1e-150, [1e158, 0], {"C": 1e-152, "shots": 1}, r"a norm \|b\|/C that is a float64 for `shots`"),
         (np.eye(2) * 1e-200, [1e200, 0], {}, "a solution whose norm is a float64; it is beyond the largest"),
         (np.eye(2) * 1e200, [1e-200, 0], {}, "a solution whose norm is a float64; it is beyond the smallest"),
         (np.eye(2), [1, 0], {"ridge": 10**400, "filter": "ridge"}, "`ridge` must be a finite number >= 0"),
@@ -132,6 +136,26 @@ def test_right_hand_side_in_the_kernel_is_refused():
 def test_bad_input_is_a_clear_value_error(A, b, options, match):
     with pytest.raises(ValueError, match=match):
         hhl(A, b, **options)
+
+
+@pytest.mark.parametrize("run", [hhl, hhl_gates])
+def test_what_is_only_rounding_is_no_state(run):
+    Q = np.linalg.qr(np.random.default_rng(4).standard_normal((4, 4)))[0]
+    A = (Q * [1.0, 2.0, 3.0, 4.0]) @ Q.T
+    # In floating point b has parts of 1e-16 along the vectors above the threshold.
+    with pytest.raises(ValueError, match="`threshold` must leave a part of `b`"):
+        run((A + A.T) / 2, Q[:, 0], n_clock_qubits=6, filter="threshold", threshold=2.5)
+    # The eigenvalue lies on a register that is not rotated, but for the last digit.
+    for matrix in ([[2.0]], [[2.0, 0.0, 1.0]]):
+        with pytest.raises(ValueError, match="must leave some success probability, and it is 0 to rounding"):
+            run(matrix, [1.0], n_clock_qubits=5, filter=np.square, C=1.0, below="zero")
+
+
+@pytest.mark.parametrize("run", [hhl, hhl_gates])
+def test_small_rotations_are_no_rounding(run):
+    result = run(np.diag([1.0, 0.3]), [1.0, 2.0], n_clock_qubits=6, C=1e-40)
+    assert result.success_probability == pytest.approx(1e-80 * (result.norm**2 / 5), rel=1e-9)
+    np.testing.assert_allclose(result.x, [1.0, 2 / 0.3], rtol=0.05)
 
 
 def test_masked_array_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from baselines.gate_level import dilation, gate_level_hhl, naive_rotation
 from baselines.systems import random_orthogonal
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,73 @@ def test_basis_of_a_degenerate_eigenspace_does_not_matter(seed):
     h = {round(v): f * 0.8 for v, f in zip(curve.values, curve.applied, strict=True)}
     kept = (h[1] * (np.eye(4) - projector) + h[2] * projector) @ (b / np.linalg.norm(b))
     np.testing.assert_allclose(result.state, kept / np.linalg.norm(kept), atol=1e-10)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, n=st.integers(1, 6), rank=st.integers(1, 6))
+def test_right_hand_side_in_the_kernel_is_refused_and_a_part_there_changes_no_state(seed, n, rank):
+    rng = np.random.default_rng(seed)
+    Q, values = random_orthogonal(rng, n + 1), rng.uniform(0.3, 1.0, n + 1)
+    kernel = min(rank, n)
+    values[:kernel] = 0.0
+    A = (Q * values) @ Q.T
+    inside, outside = Q[:, kernel:] @ rng.uniform(0.5, 1.0, n + 1 - kernel), Q[:, 0]
+    with pytest.raises(ValueError, match="`b` must have a part in the range of `A`"):
+        hhl((A + A.T) / 2, outside, n_clock_qubits=6)
+    one, both = (hhl((A + A.T) / 2, b, n_clock_qubits=6) for b in (inside, inside + outside))
+    np.testing.assert_allclose(both.x, one.x, atol=1e-9 * one.norm)
+    assert any("`A` is singular" in text for text in both.warnings)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, m=st.integers(1, 5), n=st.integers(1, 5), window=st.sampled_from(["hadamard", "sine"]))
+def test_fidelity_tends_to_one_as_the_clock_grows(seed, m, n, window):
+    rng = np.random.default_rng(seed)
+    U, V = random_orthogonal(rng, m), random_orthogonal(rng, n)
+    s, b = rng.uniform(0.2, 1.0, min(m, n)), U[:, 0] + rng.standard_normal(m)
+    A = (U[:, : len(s)] * s) @ V[:, : len(s)].T
+    few, many = (hhl(A, b, n_clock_qubits=t, window=window) for t in (6, 15))
+    assert 1.0 - many.fidelity <= 1e-5
+    if window == "hadamard":  # the sine window rotates a part of what is outside the column space
+        assert 1.0 - many.fidelity_mixed <= 1e-2
+    assert many.l2_error <= max(few.l2_error, 1e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, t=st.integers(2, 5), signed=st.booleans())
+def test_threshold_on_a_representable_spectrum_is_the_exact_projector(seed, t, signed):
+    rng = np.random.default_rng(seed)
+    T, n = 2**t, int(rng.integers(2, 6))
+    registers = rng.integers(1, T // 2 if signed else T, n) * (rng.choice([-1.0, 1.0], n) if signed else 1.0)
+    Q, b = random_orthogonal(rng, n), rng.standard_normal(n)
+    A, threshold = (Q * registers) @ Q.T, float(np.abs(registers).max()) / 2
+    kept = Q[:, np.abs(registers) >= threshold]
+    result = hhl(
+        (A + A.T) / 2,
+        b,
+        n_clock_qubits=t,
+        evolution_time=2 * np.pi / T,
+        signed=signed,
+        filter="threshold",
+        threshold=threshold,
+    )
+    np.testing.assert_allclose(result.x, kept @ (kept.T @ b), atol=1e-9 * np.linalg.norm(b))
+    assert result.success_probability_ancilla == pytest.approx(result.success_probability, abs=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, m=st.integers(1, 4), n=st.integers(1, 4), t=st.integers(2, 6))
+def test_probabilities_of_both_ancilla_states_add_up_to_one(seed, m, n, t):
+    rng = np.random.default_rng(seed)
+    A, b = rng.standard_normal((m, n)), rng.standard_normal(m)
+    result = hhl((A, A @ A.T)[m == n], b, n_clock_qubits=t, signed=True)
+    t0, C = result.parameters["evolution_time"], result.parameters["C"]
+    H = A @ A.T if m == n else dilation(A)
+    r = naive_rotation(t, t0, C, signed=True)
+    _, p10, p1, p0, _ = gate_level_hhl(H, np.r_[b, np.zeros(len(H) - m)], t=t, t0=t0, rotation=r)
+    assert p0 + result.success_probability_ancilla == pytest.approx(1.0, abs=1e-10)
+    assert p1 == pytest.approx(result.success_probability_ancilla, abs=1e-10)
+    assert p10 == pytest.approx(result.success_probability, abs=1e-10)
 
 
 choices = st.fixed_dictionaries(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array
 
 __all__ = [
+    "KERNEL_TOLERANCE",
     "CheckedSystem",
     "SpectralProblem",
     "check_dense_matrix",
@@ -36,11 +37,13 @@ _EPS = float(np.finfo(np.float64).eps)
 # A sparse matrix is diagonalised as a dense one: 400 MB of float64 at most.
 _DENSE_ENTRIES = 50_000_000
 # Part of b outside the kernel, relative to |b|, that is no more than rounding.
-_KERNEL_TOLERANCE = 1e-12
+KERNEL_TOLERANCE = 1e-12
 # Largest deviation of the products of singular vectors from 0 and 1: those of float32 are within 1e-6.
 _ORTHONORMAL = 1e-6
 # Entries A_ij and A_ji that were computed apart differ by fractions of the rounding of the largest.
 _ASYMMETRY = 8.0
+# Zero eigenvalues of products of 4 x 4 matrices come out as up to 20 eps.
+_LEAST_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,14 @@ def check_factors(A: Any) -> tuple[npt.NDArray[Any], Float64Array, npt.NDArray[A
     """Return U, s and Vt of an SVD, and the rounding of the numbers in s."""
     (U, _), (Vt, _) = check_dense_matrix(A[0], "U"), check_dense_matrix(A[2], "Vt")
     rank = U.shape[1]
-    if Vt.shape[0] != rank or np.shape(A[1]) != (rank,):
+    try:
+        n_values = np.shape(A[1])
+    except ValueError:
+        check_vector(A[1], rank, "s")  # tells in which way it is no array
+        raise
+    if Vt.shape[0] != rank or n_values != (rank,):
         raise ValueError(
-            f"`A` = (U, s, Vt) must have shapes (m, r), (r,) and (r, n); got {U.shape}, {np.shape(A[1])}, {Vt.shape}. "
+            f"`A` = (U, s, Vt) must have shapes (m, r), (r,) and (r, n); got {U.shape}, {n_values}, {Vt.shape}. "
             "Drop the surplus vectors (`full_matrices=False`)."
         )
     s = check_vector(A[1], rank, "s", matrix="Vt")
@@ -199,11 +207,11 @@ def nearest_hermitian(A: npt.NDArray[Any], eps: float) -> npt.NDArray[Any]:
 def rounding_level(values: Float64Array, size: int, eps: float) -> float:
     """Return the size up to which the singular values or eigenvalues of A are no more than rounding.
 
-    That of the decomposition is `size` times the largest in float64. Numbers rounded to a coarser type change A by a
-    matrix of norm eps |A|_F/2 at most; twice that leaves room for arithmetic in that type.
+    That of the decomposition is `size` times the largest in float64, and more for a small one. Numbers rounded to a
+    coarser type change A by a matrix of norm eps |A|_F/2 at most; twice that leaves room for arithmetic in that type.
     """
     largest = float(np.abs(values).max())
-    return largest * max(size * _EPS, eps * float(np.linalg.norm(values / largest)))
+    return largest * max(max(size, _LEAST_SIZE) * _EPS, eps * float(np.linalg.norm(values / largest)))
 
 
 def diagonalise(system: CheckedSystem) -> SpectralProblem:
@@ -239,7 +247,7 @@ def diagonalise(system: CheckedSystem) -> SpectralProblem:
     size = len(values) if len(parts) == 3 else max(shape)
     values = np.where(np.abs(values) <= rounding_level(values, size, eps), 0.0, values)
     coefficients = left.conj().T @ b_unit
-    if float(np.linalg.norm(coefficients[values != 0.0])) <= _KERNEL_TOLERANCE:
+    if float(np.linalg.norm(coefficients[values != 0.0])) <= KERNEL_TOLERANCE:
         space = "range" if kind == "eigen" else "column space"
         raise ValueError(
             f"`b` must have a part in the {space} of `A`; it lies in the kernel of A^H, so that the success "

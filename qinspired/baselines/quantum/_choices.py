@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qinspired._validation import check_fraction, check_positive
+from qinspired.baselines.quantum._basis import KERNEL_TOLERANCE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 _LOW_PROBABILITY = 1e-6
+# Rounding of amplitudes, squared: a probability of no more than that, with rotations by up to 1, is none.
+_LEAST_SHARE = 1e-28
 # Below it an error would be lost in the rounding of unit vectors.
 _LEAST_TOLERANCE = 1e-14
 # Squares of condition numbers up to this one, times any count, are finite.
@@ -97,7 +100,8 @@ def exact_coordinates(problem: SpectralProblem, wanted: Filter) -> tuple[Float64
     # Only directions are compared with it, and squares of 1e-200 would vanish.
     exact = target / (float(np.abs(target).max()) or 1.0) * problem.coefficients
     norm = float(np.linalg.norm(exact))
-    if norm == 0.0:
+    # What b has of a vector by rounding alone is no part of it.
+    if norm == 0.0 or float(np.linalg.norm(problem.coefficients[target != 0.0])) <= KERNEL_TOLERANCE:
         raise ValueError(
             f"`{'threshold' if wanted.is_projection else 'filter'}` must leave a part of `b`; it is 0 on every "
             "eigenvalue or singular value that `b` touches."
@@ -105,12 +109,13 @@ def exact_coordinates(problem: SpectralProblem, wanted: Filter) -> tuple[Float64
     return target, exact / norm
 
 
-def refuse_failure(probability: float) -> None:
-    """Refuse a circuit that never succeeds."""
-    if probability < np.finfo(np.float64).tiny:
+def refuse_failure(probability: float, rotation: Float64Array) -> None:
+    """Refuse a circuit that succeeds by the rounding of its amplitudes only, or never."""
+    if probability <= max(_LEAST_SHARE * float(np.abs(rotation).max()) ** 2, float(np.finfo(np.float64).tiny)):
         raise ValueError(
-            "`n_clock_qubits` and `C` must leave some success probability, and it is 0 here: every register "
-            "that the eigenvalues reach is rotated by nothing. Raise `n_clock_qubits` or lower `C`."
+            "`n_clock_qubits` and `C` must leave some success probability, and it is 0 to rounding here: every "
+            "register that the eigenvalues reach is rotated by nothing. Raise `n_clock_qubits`, or bring `C` nearer to "
+            "the eigenvalues."
         )
 
 

@@ -93,6 +93,7 @@ def read_register(
     amplitudes: npt.NDArray[np.complex128],
     exact: npt.NDArray[np.complex128],
     answers: slice,
+    rotation: Float64Array,
     *,
     flagged: bool,
     noisy: bool,
@@ -110,7 +111,7 @@ def read_register(
         kept = rho[:kept_states, 1, 0, :kept_states, 1, 0]
         reduced = np.einsum("ikjk->ij", rho[:, 1, :, :, 1, :])
         p10, p1 = float(np.trace(kept).real), float(np.trace(reduced).real)
-        refuse_failure(p10)
+        refuse_failure(p10, rotation)
         # Of the answer's block: with much noise the leading vector of all of `kept` may lie in the padding.
         vector = np.zeros(n, dtype=np.complex128)
         vector[answers] = np.linalg.eigh(kept[answers, answers])[1][:, -1]
@@ -125,7 +126,7 @@ def read_register(
         state = amplitudes[..., 0]
         cells = state.real**2 + state.imag**2
         p10, p1 = float(cells[:kept_states, 1, 0].sum()), float(cells[:, 1].sum())
-        refuse_failure(p10)
+        refuse_failure(p10, rotation)
         vector = state[:, 1, 0] / np.sqrt(p10)
         vector[kept_states:] = 0.0
         fidelity = float(abs(np.vdot(exact, vector)) ** 2)

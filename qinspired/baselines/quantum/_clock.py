@@ -27,6 +27,8 @@ _AUTO_CLOCK_QUBITS = 16
 _REGISTER_BYTES = 290
 # A register or an eigenvalue this close to a bound, relative, is on it.
 _ROUNDING = 1e-9
+# Rounding of a phase, in registers, from which on its place is not known.
+_BLURRED = 0.01
 # A part of |b|^2 outside the range of A that is more than rounding.
 _KERNEL_SHARE = 1e-12
 
@@ -255,9 +257,16 @@ def _choose_time(
         return _representable(2.0 * np.pi * ((top - used) / n_states) / largest, n_states, "`A` must be scaled"), used
     if not is_word(guard, "auto"):
         raise ValueError("`guard` must be 'auto' when `evolution_time` is given, as it has no effect then.")
-    return _representable(
+    given = _representable(
         check_positive(evolution_time, "evolution_time"), n_states, "`evolution_time` must be changed"
-    ), None
+    )
+    turns = largest * given / (2.0 * np.pi)
+    if turns * n_states * float(np.finfo(np.float64).eps) > _BLURRED:
+        raise ValueError(
+            f"`evolution_time` must be shorter: the largest |eigenvalue| {largest:.6g} makes {turns:.1e} turns in "
+            f"{given:.3g}, and rounding leaves no phase of so many."
+        )
+    return given, None
 
 
 def _representable(evolution_time: float, n_states: int, remedy: str) -> float:

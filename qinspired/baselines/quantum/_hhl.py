@@ -150,9 +150,9 @@ def hhl(
     With A = sum_j lambda_j u_j u_j^H and phi_j = lambda_j t0/(2 pi), the output for ancilla 1 and clock 0
     is sum_j h(phi_j) <u_j, b/|b|> u_j, where h = sum_k |alpha_k|^2 r_k, alpha_k are the amplitudes of phase
     estimation and r_k = C f(value of k), within [-1, 1], the rotation of register k; r = 0 on the register
-    value 0 and, if signed, on -T/2. Eigenvalues below N eps |A|_2, N = max(m, n) or the r of a tuple, count as
-    zero and are not inverted; for numbers of a coarser type than float64 those below eps |A|_F, eps that of the type.
-    An A that is Hermitian to rounding is made so. Gates are perfect but for `trotter` and `rotation_bits`.
+    value 0 and, if signed, on -T/2. Eigenvalues below N eps |A|_2, N = max(m, n, 32), or max(r, 32) for a tuple,
+    count as zero and are not inverted; for numbers of a coarser type than float64 those below eps |A|_F, eps that of
+    the type. An A that is Hermitian to rounding is made so. Gates are perfect but for `trotter` and `rotation_bits`.
 
     Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r T) for r eigenvalues, in chunks, and
     O(T log T); about 290 T bytes.
@@ -217,7 +217,7 @@ def hhl(
     raw_norm = float(np.linalg.norm(raw))
     p10 = raw_norm**2
     p1 = float(np.abs(spectrum.coefficients) ** 2 @ q) + outside * q_zero
-    refuse_failure(p10)
+    refuse_failure(p10, clock.rotation)
     state, exact_unit = raw / raw_norm, exact / np.linalg.norm(exact)
     overlap = complex(np.vdot(exact_unit, state))
     turn: complex = overlap / abs(overlap) if overlap != 0 else 1.0

@@ -232,7 +232,7 @@ def hhl_gates(
     exact = np.zeros(n_states, dtype=np.complex128)
     exact[answers] = vectors @ coordinates
     exact /= np.linalg.norm(exact)
-    output = read_register(register.amplitudes, exact, answers, flagged=flagged, noisy=noisy)
+    output = read_register(register.amplitudes, exact, answers, clock.rotation, flagged=flagged, noisy=noisy)
     is_real = not (np.iscomplexobj(H) or np.iscomplexobj(loaded)) and trotter is None and not noisy
     inside = output.vector[answers].real if is_real else output.vector[answers]
     inside_norm = float(np.linalg.norm(inside))

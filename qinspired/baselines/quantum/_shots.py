@@ -75,6 +75,11 @@ def count_shots(
 
 def estimate_shots(n_shots: int, n_successes: int, unit: float, counts: IntArray | None) -> ShotEstimate:
     """Return what drawn runs tell."""
+    if np.isinf(unit):
+        raise ValueError(
+            "`A` and `b` must have a norm |b|/C that is a float64 for `shots`; it is beyond the largest here. Scale "
+            "`b`."
+        )
     found = n_successes / n_shots
     return ShotEstimate(
         n_shots=n_shots,
