@@ -85,6 +85,12 @@ def test_clock_named_by_the_warning_resolves_the_smallest_eigenvalue():
         assert any("register step" in w for w in hhl(A, b, n_clock_qubits=needed - 1, **options).warnings)
 
 
+def test_a_clock_whose_state_is_only_rounding_does_not_count():
+    # The eigenvalue lies on a register that is not rotated, and its state is the leak of the last digit.
+    with pytest.raises(ValueError, match="must leave some success probability"):
+        min_clock_qubits([[2.0]], [1.0], 0.5, filter=np.square, C=1.0, below="zero")
+
+
 def test_tolerance_out_of_reach_is_told_with_the_best_error():
     with pytest.raises(ValueError, match=r"reachable with 20 clock qubits; the best error of any clock is 0\.0"):
         min_clock_qubits(toeplitz(2), [1.0, 0.3], 1e-9, trotter=None, C=0.9)
@@ -98,6 +104,9 @@ def test_tolerance_out_of_reach_is_told_with_the_best_error():
         (0.1, {"n_clock_qubits": 4}, TypeError, "`n_clock_qubits` is no option"),
         (0.1, {"shots": 4}, TypeError, "`shots` is no option"),
         (0.1, {"windows": "sine"}, TypeError, "`windows` is no option"),
+        (0.1, {"guard": 10**7}, ValueError, "`guard` must be below 1048576"),
+        (0.1, {"postselect_clock": 3}, ValueError, "`postselect_clock` must be one of"),
+        (0.1, {"C": 1e200, "below": "zero"}, ValueError, "must leave some success probability"),
         (0.1, {"window": "flat"}, ValueError, "`window` must be one of"),
         (0.1, {"filter": "threshold", "threshold": 9.0}, ValueError, "must leave a part of `b`"),
     ],

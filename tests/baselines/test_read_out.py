@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from oracles import P_LOWEST
 from scipy import stats
 
@@ -281,6 +282,7 @@ def test_one_shot_has_no_standard_error_and_is_refused():
         (np.full(6, np.nan + 1j), "`M` must be finite"),
         (np.array(3.0), "`M` must be a vector or a matrix"),
         (np.array(["a"] * 6), "`M` must be numeric"),
+        ([[1.0], [1.0, 2.0]], "`M` must be a vector or a matrix of numbers"),
     ],
 )
 def test_bad_observables_are_refused(M, match):
@@ -296,11 +298,18 @@ def test_bad_observables_are_refused(M, match):
         (np.zeros(6), "`a` must not be zero"),
         (np.r_[np.ones(5), np.nan], r"`a` must be finite.*a\[5\] = nan"),
         (np.empty(0), "`a` must"),
+        ([[1.0], [1.0, 2.0]], "`a` must be a vector or a matrix of numbers"),
     ],
 )
 def test_bad_vectors_are_refused(a, match):
     with pytest.raises(ValueError, match=match):
         RUN.inner_product(a, 10)
+
+
+def test_sparse_observables_are_the_dense_ones_and_vectors_near_the_end_of_float64_keep_their_error():
+    M = sp.diags_array(np.arange(6.0))
+    assert RUN.expectation(M, 100, rng=0).estimate == RUN.expectation(M.toarray(), 100, rng=0).estimate
+    assert np.isfinite(RUN.inner_product(np.full(6, 7e307), 1000, rng=0).standard_error)
 
 
 @pytest.mark.parametrize("signs", ["none", None, 1])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qinspired.baselines.quantum._filters import Filter
 
 __all__ = [
+    "always_fails",
     "check_choice",
     "check_kappa_encoding",
     "check_norm",
@@ -109,9 +110,14 @@ def exact_coordinates(problem: SpectralProblem, wanted: Filter) -> tuple[Float64
     return target, exact / norm
 
 
+def always_fails(probability: float, rotation: Float64Array) -> bool:
+    """Return whether a circuit succeeds by the rounding of its amplitudes only, or never."""
+    return probability <= max(_LEAST_SHARE * float(np.abs(rotation).max()) ** 2, float(np.finfo(np.float64).tiny))
+
+
 def refuse_failure(probability: float, rotation: Float64Array) -> None:
-    """Refuse a circuit that succeeds by the rounding of its amplitudes only, or never."""
-    if probability <= max(_LEAST_SHARE * float(np.abs(rotation).max()) ** 2, float(np.finfo(np.float64).tiny)):
+    """Refuse a circuit that always fails."""
+    if always_fails(probability, rotation):
         raise ValueError(
             "`n_clock_qubits` and `C` must leave some success probability, and it is 0 to rounding here: every "
             "register that the eigenvalues reach is rotated by nothing. Raise `n_clock_qubits`, or bring `C` nearer to "

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import scipy.sparse as sp
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_array, check_count, first_nonfinite, native_float, raise_nonfinite
@@ -162,7 +163,7 @@ def inner_product(result: HHLResult, a: npt.ArrayLike, n_shots: int, rng: RNGLik
     for part in (overlap.real, overlap.imag) if is_complex else (overlap.real,):
         plus = int(generator.binomial(n, min(1.0, max(0.0, (1.0 + part) / 2.0))))
         means.append(length * (2.0 * plus / n - 1.0))
-        errors.append(2.0 * length * float(_binomial_error(np.array([plus]), n)[0]))
+        errors.append(length * (2.0 * float(_binomial_error(np.array([plus]), n)[0])))
     estimate = complex(*means) if is_complex else means[0]
     return _finish(
         result,
@@ -251,7 +252,14 @@ def _interfere(
 
 def _finite(values: Any, name: str) -> npt.NDArray[Any]:
     """Return a finite float64 or complex128 array of one or two dimensions."""
-    array: Any = values if isinstance(values, np.ndarray) else np.asarray(values)
+    array: Any = values
+    if sp.issparse(values):
+        array = array.toarray()
+    elif not isinstance(values, np.ndarray):
+        try:
+            array = np.asarray(values)
+        except ValueError as error:
+            raise ValueError(f"`{name}` must be a vector or a matrix of numbers; {error}") from error
     if array.ndim not in (1, 2):
         raise ValueError(f"`{name}` must be a vector or a matrix; got shape {array.shape}.")
     if array.dtype.kind == "c":

@@ -9,7 +9,7 @@ import numpy as np
 
 from qinspired._validation import check_positive
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
-from qinspired.baselines.quantum._choices import exact_coordinates
+from qinspired.baselines.quantum._choices import always_fails, check_choice, exact_coordinates, refuse_failure
 from qinspired.baselines.quantum._clock import resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._hhl import hhl
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from qinspired.baselines.quantum._basis import SpectralProblem
-from qinspired.baselines.quantum._clock import Clock
+    from qinspired.baselines.quantum._clock import Clock
 
 __all__ = ["min_clock_qubits"]
 
@@ -82,18 +82,21 @@ def min_clock_qubits(
     for name in options:
         if name not in known or name in _NOT_HERE:
             raise TypeError(f"`{name}` is no option of min_clock_qubits; it takes those of `hhl` but {_NOT_HERE[2:]}.")
-    options.pop("postselect_clock", None)  # the error is that of the pure state in either case
+    # The error is that of the pure state in either case.
+    check_choice(options.pop("postselect_clock", True), "postselect_clock", (True, False))
     trotter = options.pop("trotter", None)
     wanted = resolve_filter(options.pop("filter", "inverse"), options.pop("ridge", 0.0), options.pop("threshold", 0.0))
     system = check_problem(A, b)
     problem = diagonalise(system)
     best = np.inf
-    for t in range(_first(problem, options), _LARGEST + 1):
+    for t in range(min(_first(problem, options), _LARGEST), _LARGEST + 1):
         clock = resolve_clock(problem, wanted, n_clock_qubits=t, **options)
         error = _l2_error(problem, clock, system.parts[0], trotter)
         if error <= tolerance:
             return t
         best = min(best, error)
+    if best == np.inf:
+        refuse_failure(0.0, clock.rotation)
     raise ValueError(
         f"`tolerance` must be reachable with {_LARGEST} clock qubits; the best error of any clock is {best:.3g}, and "
         f"{tolerance:.3g} was asked for."
@@ -126,7 +129,7 @@ def _l2_error(problem: SpectralProblem, clock: Clock, A: npt.NDArray[Any], trott
     found = h[:-1] * spectrum.coefficients
     rest = abs(float(h[-1])) * problem.outside_mass**0.5 if problem.kind == "singular" else 0.0
     norm = float(np.hypot(np.linalg.norm(found), rest))
-    if norm == 0.0:
+    if always_fails(norm**2, clock.rotation):
         return np.inf
     found = found / norm
     overlap = complex(np.vdot(exact, found))
