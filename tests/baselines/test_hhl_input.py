@@ -75,6 +75,7 @@ def test_right_hand_side_in_the_kernel_is_refused():
         (np.eye(2), [0, 0], {}, "`b` must not be zero"),
         (np.eye(2), [1.7e308, 1.7e308], {}, "`b` must have a norm that is a float64"),
         (np.eye(2) * 1e-310, [1, 0], {}, "`A` must be scaled"),
+        ([[1e308, 1e308], [-1e308, 1e308]], [1, 0], {}, "`A` must be scaled"),
         (np.eye(2), [1, 0], {"evolution_time": 1e-310}, "`evolution_time` must be changed"),
         (np.zeros((2, 2)), [1, 0], {}, "must not be the zero matrix"),
         (np.eye(2), [1, 0], {"n_clock_qubits": 25}, "at most 24; got 25, for which .* would take 9.73 GB"),

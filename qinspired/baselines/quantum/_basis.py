@@ -199,9 +199,9 @@ def nearest_hermitian(A: npt.NDArray[Any], eps: float) -> npt.NDArray[Any]:
     """Return the Hermitian part of a square matrix that deviates from it by no more than rounding, else the matrix."""
     if A.shape[0] != A.shape[1] or is_hermitian(A):
         return A
-    deviation = np.abs(A - A.conj().T).max()
-    allowed = max(len(A) * _EPS, _ASYMMETRY * eps) * np.abs(A).max()
-    return A / 2.0 + A.conj().T / 2.0 if deviation <= allowed else A
+    half, adjoint = A / 2.0, A.conj().T / 2.0  # whose difference cannot overflow
+    allowed = max(len(A) * _EPS, _ASYMMETRY * eps) * np.abs(half).max()
+    return half + adjoint if np.abs(half - adjoint).max() <= allowed else A
 
 
 def rounding_level(values: Float64Array, size: int, eps: float) -> float:
