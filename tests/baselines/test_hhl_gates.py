@@ -502,6 +502,24 @@ def test_amplitudes_equal_those_of_pennylane(name, device):
     assert_foreign(result, pennylane_hhl(*circuit, device=device), place)
 
 
+@pytest.mark.parametrize(("package", "simulate"), [("qiskit", qiskit_hhl), ("pennylane", pennylane_hhl)])
+def test_amplitudes_of_the_walk_equal_those_of_other_simulators(package, simulate):
+    pytest.importorskip(package)
+    rng = np.random.default_rng(24)
+    A, b, t = hermitian(rng, 4, is_complex=True), complex_normal(rng, 4), 4
+    alpha = 1.2 * np.linalg.norm(A, 2)
+    result = hhl_gates(A, b, n_clock_qubits=t, phase_map="walk", alpha=alpha)
+    values = alpha * np.cos(2 * np.pi * np.arange(1 << t) / (1 << t))
+    zero = np.abs(values) < 1e-12 * alpha
+    r = np.where(zero, 0.0, np.clip(result.parameters["C"] / np.where(zero, 1.0, values), -1.0, 1.0))
+    final = simulate(walk(A, alpha), np.r_[b, np.zeros(4)], r)
+    np.testing.assert_allclose(result.state * np.sqrt(result.success_probability), final[1, 0, :4], atol=1e-8)
+    assert result.success_probability_ancilla == pytest.approx(np.linalg.norm(final[1]) ** 2, abs=1e-8)
+    # Both phases of an eigenvalue have one rotation, so that the flag comes back to 0 with the clock, and only with it.
+    np.testing.assert_allclose(final[1, 0, 4:], 0.0, atol=1e-12)
+    assert np.linalg.norm(final[1, 1:, 4:]) > 0.01
+
+
 def test_noise_equals_that_of_qiskit_aer():
     pytest.importorskip("qiskit_aer")
     from qiskit import QuantumCircuit
