@@ -74,6 +74,28 @@ def test_childs_kothari_somma_polynomial_equals_rational_arithmetic():
     np.testing.assert_allclose(P.evaluate(np.array([float(x) for x in POINTS])), exact, rtol=1e-13)
 
 
+@pytest.mark.parametrize("kind", ["cks", "ridge"])
+@pytest.mark.parametrize("kappa", [30.0, 1000.0])
+def test_series_keep_their_digits_next_to_the_largest_singular_value(kind, kappa):
+    x = np.concatenate([np.geomspace(1.0 / kappa, 1.0, 60), np.linspace(0.99, 1.0, 60)])
+    if kind == "cks":
+        P = _polynomials.childs_kothari_somma(kappa, *_query_counts.childs_kothari_somma_terms(kappa, 1e-15))
+        error = np.abs(x * P.evaluate(x) - 1.0)
+    else:
+        P = _polynomials.ridge_series(kappa, 1.0 / kappa, int(25 * kappa))
+        error = np.abs(P.evaluate(x) * (x + 1.0 / (x * kappa**2)) - 1.0)
+    assert P.residual < 1e-15
+    assert error.max() < 2.2e-16 * (100.0 + 20.0 * np.sqrt(P.degree))
+
+
+@pytest.mark.parametrize("options", [{"polynomial": "cks"}, {"filter": "ridge", "ridge": 1e-6}])
+def test_bound_of_the_error_holds_where_the_answer_is_in_the_largest_singular_values(options):
+    values = np.append(np.linspace(0.99, 1.0, 60), 1e-3)
+    b = np.append(np.ones(60), 0.0)
+    run = qsvt(np.diag(values), b, tolerance=1e-11, alpha="norm", **options)
+    assert run.l2_error <= run.parameters["error_bound"] <= 1.1e-11
+
+
 def test_ridge_series_converges_to_the_ridge_filter():
     x = np.linspace(-1.0, 1.0, 101)
     P = _polynomials.ridge_series(10.0, 0.3, 60)

@@ -31,6 +31,8 @@ __all__ = [
 
 # A gap of 1 would put the pole of 1/T_l at infinity; from degree 3 on, this one leaves residuals below 1e-12.
 _LARGEST_GAP = 1.0 - 1e-6
+# Multiples of 1/2^28 of half a turn, times orders below 2^25, have 53 digits.
+_ANGLE_STEPS = float(1 << 28)
 # Sines held at a time: 32 MB.
 _CHUNK_SINES = 1 << 22
 # Points an oscillation at which the largest value is sought, before refinement between two of them.
@@ -145,13 +147,17 @@ def ridge_series(kappa: float, width: float, terms: int) -> OddPolynomial:
 
 def _binomial_tails(b: int, first: int, stop: int) -> Float64Array:
     """Return P(X > b + j), first <= j < stop, for the binomial law of 2b fair throws."""
-    j = np.arange(first, stop, dtype=np.float64)
     if b < _LARGE_LAW:
-        from scipy.stats import binom
-
-        return np.asarray(binom.sf(b + j, 2 * b, 0.5), dtype=np.float64)
+        # Beyond 40 sqrt(b) probabilities are below e^-1600. Sums of their ratios have more digits than scipy's tails.
+        i = np.arange(min(b, 40 * ceil(sqrt(b))), dtype=np.float64)
+        ratios = np.cumprod((b - i) / (b + i + 1.0))
+        sums = np.cumsum(ratios[::-1])[::-1]
+        found = np.zeros(max(stop, len(sums)))
+        found[: len(sums)] = sums / (1.0 + 2.0 * sums[0])
+        return np.asarray(found[first:stop])
     from scipy.special import erfc as tails
 
+    j = np.arange(first, stop, dtype=np.float64)
     # The normal law at half steps and the term in 1/b, of its curvature and of the kurtosis.
     z = (j + 0.5) / sqrt(b)
     x = sqrt(2.0) * z
@@ -163,12 +169,18 @@ def _sine_series(weights: Float64Array) -> Callable[[Float64Array], Float64Array
     orders = 2.0 * np.arange(len(weights)) + 1.0
 
     def evaluate(x: Float64Array) -> Float64Array:
-        angles = np.arcsin(np.clip(x, -1.0, 1.0))
-        P = np.empty(len(angles))
+        turns = np.arcsin(np.clip(x, -1.0, 1.0)) / pi
+        # Orders times this part are exact, and so is what full turns leave of them: the product itself, rounded, would
+        # be off by eps times the order.
+        coarse = np.round(turns * _ANGLE_STEPS) / _ANGLE_STEPS
+        P = np.empty(len(turns))
         step = max(1, _CHUNK_SINES // len(weights))
-        for start in range(0, len(angles), step):
+        for start in range(0, len(turns), step):
             part = slice(start, start + step)
-            P[part] = np.sin(np.multiply.outer(angles[part], orders)) @ weights
+            halves = np.multiply.outer(coarse[part], orders)
+            halves -= 2.0 * np.round(0.5 * halves)
+            halves += np.multiply.outer(turns[part] - coarse[part], orders)
+            P[part] = np.sin(pi * halves) @ weights
         return P
 
     return evaluate

@@ -77,7 +77,7 @@ def qsvt(
         Right-hand side, real or complex.
     tolerance : float
         In [1e-14, 1): the promise that `l2_error` is at most this, kept by every automatic degree. `warnings` says
-        where rounding in the simulation breaks it.
+        where rounding in the simulation, if above a tenth of it, may break it.
     polynomial : {"optimal", "cks", "reflection"}
         "optimal" has the least relative residual of its degree, the Chebyshev iteration. "cks" is that of Childs,
         Kothari and Somma [2]_, of three to five times the degree. "reflection" is Dalzell's solver [3]_, which reflects
@@ -139,8 +139,8 @@ def qsvt(
 
     Cost: a dense eigendecomposition or SVD (none for a tuple), then O(r) for r singular values; O(r degree) for "cks",
     "ridge" and "reflection".
-    Error: none but rounding, of which `error_bound` includes an estimate: relative to |x| a few eps for "optimal" and
-    "ridge", eps (100 + 10 sqrt(degree)) for "cks", and eps kappa^2/4 for "reflection", whose recurrence adds it up.
+    Error: none but rounding, of which `error_bound` includes an estimate: relative to |x| a few eps for "optimal", eps
+    (100 + 20 sqrt(degree)) for "cks" and "ridge", and eps kappa^2/4 for "reflection", whose recurrence adds it up.
 
     References
     ----------
