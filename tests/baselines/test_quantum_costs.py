@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from math import ceil, comb, log, log2, sqrt
 from types import SimpleNamespace
@@ -146,6 +147,14 @@ def test_widths_that_are_powers_of_two_cost_at_most_six_percent_more():
     ratios = [formulas.qrom(L, 24, power_of_two=True).toffoli / formulas.qrom(L, 24).toffoli for L in sizes]
     assert 1.04 < max(ratios) < 1.0615  # (sqrt(2) + 1/sqrt(2))/2 = 1.0607
     assert min(ratios) >= 1.0
+
+
+def test_one_lookup_stands_for_those_of_the_levels_of_a_tree_within_the_factor_that_is_told():
+    depth, bits = 26, 24
+    each_level = sum(formulas.qrom(2**level, bits).toffoli for level in range(depth))
+    ratio = each_level / formulas.qrom(2**depth, bits).toffoli
+    assert 2.35 < ratio < 1.0 + sqrt(2.0)
+    assert any("up to 1 + sqrt 2 = 2.4 times the gates" in text for text in quantum_costs(EXAMPLE).assumptions)
 
 
 def test_free_lookups_are_no_default_and_are_named_an_assumption():
@@ -588,8 +597,25 @@ def test_lines_without_constant_carry_no_number():
     for field in dataclasses.fields(line):
         if field.name not in ("algorithm", "basis", "kappa", "kappa_encoding", "note", "reference"):
             assert getattr(line, field.name) is None
-    assert {line.basis for line in costs.lines} == {"proven bound", "empirical constant", "asymptotic only"}
+    assert {line.basis for line in costs.lines} == {
+        "proven bound",
+        "proven bound, leading order",
+        "empirical constant",
+        "asymptotic only",
+    }
     assert all(line.reference for line in costs.lines)
+
+
+def test_theorems_with_dropped_terms_are_told_from_bounds():
+    costs = quantum_costs(EXAMPLE)
+    for name, dropped in (
+        (KNOWN, "factor 1 [+] O.tolerance. is dropped"),
+        (UNKNOWN, "o.kappa. is dropped"),
+        (PROVEN, "is not counted"),
+    ):
+        assert costs[name].basis == "proven bound, leading order"
+        assert re.search(dropped, costs[name].note)
+    assert {costs[name].basis for name in (QSVT, CKS)} == {"proven bound"}
 
 
 def test_text_says_that_nothing_was_measured():
@@ -633,7 +659,7 @@ def test_costs_become_json_and_are_frozen():
 
 def test_physical_qubits_are_those_of_the_estimator():
     estimator = pytest.importorskip("qdk.estimator")
-    costs = quantum_costs(EXAMPLE, output="prediction", physical="qubit_gate_ns_e4")
+    costs = quantum_costs(EXAMPLE, output="magnitudes", physical="qubit_gate_ns_e4")
     line = costs[KNOWN]
     gates = ceil(line.toffoli)
     counts = {"numQubits": line.logical_qubits, "cczCount": gates, "measurementCount": gates}
@@ -642,9 +668,26 @@ def test_physical_qubits_are_those_of_the_estimator():
     )["physicalCounts"]
     assert line.physical_qubits == found["physicalQubits"]
     assert line.physical_seconds == pytest.approx(found["runtime"] * 1e-9 * line.runs)
+    assert line.runs > 1e6
     assert costs[RECOMMENDER].physical_qubits is None
     assert "physical qubits" in costs.explain()
     assert quantum_costs(EXAMPLE, physical=True)[KNOWN].physical_qubits > line.physical_qubits
+
+
+def test_prediction_is_one_circuit_whose_size_sets_the_physical_qubits():
+    estimator = pytest.importorskip("qdk.estimator")
+    one, many = (quantum_costs(EXAMPLE, output=out, physical=True)[KNOWN] for out in ("sample", "prediction"))
+    gates = ceil(many.toffoli * many.runs)
+    counts = {"numQubits": many.logical_qubits, "cczCount": gates, "measurementCount": gates}
+    found = estimator.LogicalCounts(counts).estimate(
+        {"qubitParams": {"name": "qubit_gate_ns_e3"}, "errorBudget": 0.01}
+    )["physicalCounts"]
+    assert many.physical_qubits == found["physicalQubits"]
+    assert many.physical_seconds == pytest.approx(found["runtime"] * 1e-9)
+    # A thousand times the gates at the same chance to fail need a larger code.
+    assert many.logical_qubits == one.logical_qubits
+    assert many.physical_qubits > 1.2 * one.physical_qubits
+    assert many.physical_seconds > 1.1 * many.runs * one.physical_seconds
 
 
 def test_circuit_whose_time_the_estimator_cannot_hold_has_no_physical_number():

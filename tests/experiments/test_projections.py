@@ -330,7 +330,11 @@ def test_measured_and_projected_seconds_share_no_table_and_no_key() -> None:
     found = document["tasks"][0]["quantum"]
     assert set(found["measured"]) == {"name", "seconds", "reading_seconds"}
     assert all("seconds" not in line for line in found["projected"])
-    assert {line["basis"] for line in found["projected"]} == {"exact instance", "proven bound", "empirical constant"}
+    assert {line["basis"] for line in found["projected"]} == {
+        "exact instance",
+        "proven bound, leading order",
+        "empirical constant",
+    }
     assert found["answer"] == "sample"
     assert found["costs"]["warning"].startswith("These are projections")
     assert [flip["name"] for flip in found["flips"]] == [

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Basis", "CostLine", "QuantumCosts", "ReadOutLine"]
 
-Basis: TypeAlias = Literal["exact instance", "proven bound", "empirical constant", "asymptotic only"]
+Basis: TypeAlias = Literal[
+    "exact instance", "proven bound", "proven bound, leading order", "empirical constant", "asymptotic only"
+]
 
 _WARNING = (
     "These are projections, not measurements: no quantum computer was run. Toffoli gates are counted, one after "
@@ -51,9 +53,11 @@ class CostLine:
     ----------
     algorithm : str
         Name of the solver.
-    basis : {"exact instance", "proven bound", "empirical constant", "asymptotic only"}
-        What `queries` rests on: computed for this A and b; a theorem; a constant found on test matrices; or a law
-        without constant, which gives no number. Gates, qubits and seconds follow from it by the model of loading.
+    basis : str
+        What `queries` rests on. "exact instance": computed for this A and b. "proven bound": a theorem. "proven bound,
+        leading order": a theorem's leading terms, where `note` says what is dropped. "empirical constant": found on
+        test matrices. "asymptotic only": a law without constant, which gives no number. Gates, qubits and seconds
+        follow from it by the model of loading.
     kappa, kappa_encoding : float
         sigma_max/sigma_min, and alpha/sigma_min, on which the queries depend.
     queries : float or None
@@ -73,9 +77,10 @@ class CostLine:
     projected_seconds : Mapping of str to float, or None
         Toffoli gates for all runs times the seconds a gate, by the name of the clock.
     physical_qubits : int or None
-        With the surface code, if asked for, up to 1e14 gates.
+        With the surface code, if asked for, up to 1e14 gates a circuit.
     physical_seconds : float or None
-        Seconds for all runs at the code distance that the size of one copy's circuit needs, if asked for.
+        Seconds for all runs, if asked for, at the code distance that the size of one circuit needs: of one copy, but
+        for a prediction of all runs, which amplitude estimation takes in one circuit.
     note : str
         What was left out or assumed in this line.
     reference : str

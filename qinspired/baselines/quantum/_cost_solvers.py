@@ -41,6 +41,8 @@ _CLOCK_SHARE = 0.9
 _HHL = "Harrow, Hassidim and Lloyd 2009, arXiv:0811.3171"
 _ADIABATIC = "Costa et al. 2021, arXiv:2111.08152, and 2023, arXiv:2312.07690"
 _SHORTCUT = "Dalzell 2024, arXiv:2406.12086"
+# Of the theorems whose terms of lower order have no published constant.
+_LEADING: Basis = "proven bound, leading order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def all_queries(problem: Problem, tolerance: float) -> list[Queries]:
     sine = tolerance * sqrt(1.0 - tolerance**2 / 4.0)
     inside = "" if problem.outside <= tolerance**2 else "; assumes b in the column space of A, which it is not here"
 
-    def theorem(name: str, queries: float, own: int, note: str, source: str, basis: Basis = "proven bound") -> Queries:
+    def theorem(name: str, queries: float, own: int, note: str, source: str, basis: Basis = _LEADING) -> Queries:
         return Queries(name, basis, queries, 2.0 * queries, None, own, note + inside, source)
 
     return [
