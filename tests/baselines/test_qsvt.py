@@ -543,6 +543,11 @@ def test_least_degree_keeps_the_tolerance_and_the_one_before_does_not():
         assert min(errors, default=1.0) > tolerance
 
 
+def test_least_degree_out_of_reach_is_refused_with_a_remedy_it_has():
+    with pytest.raises(ValueError, match=r"`degree` must be at most 10000000; got 52\d+, .*Give a truncated SVD"):
+        min_degree(np.diag([1.0, 1e-9]), [1.0, 1.0])
+
+
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
 @pytest.mark.parametrize("kappa", [10.0, 100.0])
 def test_queries_stay_below_the_published_constants(kappa, tolerance):
@@ -616,6 +621,9 @@ def test_published_counts_give_the_worked_example():
         (np.eye(2), [1, 0], {"kappa": 0.5}, "`kappa` must be >= 1"),
         (np.eye(2), [1, 0], {"kappa": np.inf}, "`kappa` must be a finite number > 0"),
         (np.eye(2), [1, 0], {"ridge": 1.0}, "`ridge` must be 0 unless"),
+        (np.eye(2), [1, 0], {"ridge": np.zeros(2)}, "`ridge` must be 0 unless"),
+        (np.eye(2), [1, 0], {"filter": "ridge", "ridge": 1e-300}, "got one beyond 1e15, .* a larger `ridge`"),
+        (np.eye(2), [1, 0], {"degree": 10**5000}, "`degree` must be at most 10000000; got one beyond 1e15"),
         (np.eye(2), [1, 0], {"filter": "ridge"}, "`ridge` must be a finite number > 0"),
         (np.eye(2), [1, 0], {"filter": "ridge", "ridge": 1.0, "polynomial": "cks"}, "must stay 'optimal'"),
         (np.eye(2), [1, 0], {"solution_norm": 2.0}, "`solution_norm` must be 'exact' unless"),

@@ -67,9 +67,9 @@ def transform(
     else:
         needed = 2 * optimal_terms(kappa, sine) - 1
     used = needed if is_word(degree, "auto") else check_count(degree, "degree", low=1)
+    check_degree(used)
     if used % 2 == 0:
         raise ValueError(f"`degree` must be odd for an odd polynomial; got {used}. Take {used + 1}.")
-    check_degree(used)
     terms = (used + 1) // 2
     # Of series: above all errors at 400 points each for kappa from 10 to 10,000 and widths from 1 to 1e-5.
     rounding = _EPS * (100.0 + 20.0 * sqrt(used)) if name == "cks" or penalty > 0.0 else 10.0 * _EPS
@@ -118,9 +118,9 @@ def reflect(
     # The sine of the angle is at most 1/(c T_l), and c = 1/sqrt 2 where t is |x|. It is not known otherwise.
     needed = 2 * _polynomials.reflection_terms_needed(kappa, sqrt(2.0) / sine)
     used = needed if is_word(degree, "auto") else check_count(degree, "degree", low=2)
+    check_degree(used)
     if used % 2:
         raise ValueError(f"`degree` must be even for polynomial 'reflection'; got {used}. Take {used + 1}.")
-    check_degree(used)
     gap = 1.0 / kappa
     ends = np.append(scaled, 1.0 / t)
     w = ends * np.append(problem.coefficients, 1.0) / sqrt(2.0)
@@ -193,7 +193,9 @@ def find_flaws(
 
 def check_degree(degree: int) -> None:
     if degree > _MAX_DEGREE:
+        size = degree if degree < 10**15 else "one beyond 1e15"
         raise ValueError(
-            f"`degree` must be at most {_MAX_DEGREE}; got {degree}, given or asked for by the spectrum of `A`. Give a "
-            "smaller `kappa`, which leaves out the smallest singular values, or a smaller `degree`."
+            f"`degree` must be at most {_MAX_DEGREE}; got {size}, given or asked for by the spectrum of `A` or a small "
+            "`ridge`. Give a truncated SVD of `A` or a smaller `kappa`, which leave out the smallest singular values, "
+            "a larger `ridge`, or a smaller `degree`."
         )

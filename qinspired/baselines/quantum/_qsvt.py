@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from math import sqrt
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -369,6 +370,6 @@ def _check_ridge(ridge: Any, kind: str, polynomial: str) -> float:
         if polynomial != "optimal":
             raise ValueError(f"`polynomial` must stay 'optimal' for filter 'ridge'; got {polynomial!r}.")
         return check_positive(ridge, "ridge")
-    if isinstance(ridge, bool) or ridge != 0.0:
+    if isinstance(ridge, bool) or not isinstance(ridge, Real) or ridge != 0.0:
         raise ValueError(f"`ridge` must be 0 unless `filter` is 'ridge'; got {ridge!r}.")
     return 0.0
