@@ -24,7 +24,8 @@ __all__ = ["Output", "PolynomialName", "check_degree", "find_flaws", "reflect", 
 PolynomialName: TypeAlias = Literal["optimal", "cks", "reflection"]
 _MAX_DEGREE = 10_000_000
 _EPS = float(np.finfo(np.float64).eps)
-# Share of the tolerance from which rounding is told.
+_OPTIMAL_ROUNDING = 10.0 * _EPS
+# Share of the tolerance from which rounding is told; less is made up for by the degree.
 _ROUNDING_SHARE = 0.1
 # Estimates of |x| beyond it would make a kappa whose squares overflow.
 _LARGEST_NORM = 1e100
@@ -60,19 +61,19 @@ def transform(
     b = 0
     if penalty > 0.0:
         width = sqrt(penalty)
-        needed = 2 * _ridge_terms(kappa, width, sine) - 1
+        likely = 2 * _ridge_terms(kappa, width, sine) - 1
+        needed = 2 * _ridge_terms(kappa, width, _without_rounding(sine, _series_rounding(likely))) - 1
     elif name == "cks":
-        b, last = childs_kothari_somma_terms(kappa, sine)
+        b, last = childs_kothari_somma_terms(kappa, sine)  # whose residual is below sine/2
         needed = 2 * last + 1
     else:
-        needed = 2 * optimal_terms(kappa, sine) - 1
+        needed = _degree_for(name, kappa, sine)
     used = needed if is_word(degree, "auto") else check_count(degree, "degree", low=1)
     check_degree(used)
     if used % 2 == 0:
         raise ValueError(f"`degree` must be odd for an odd polynomial; got {used}. Take {used + 1}.")
     terms = (used + 1) // 2
-    # Of series: errors of the terms add up as a random walk, worst where x is near a sine of simple fractions of pi.
-    rounding = _EPS * (100.0 + 20.0 * sqrt(used)) if name == "cks" or penalty > 0.0 else 10.0 * _EPS
+    rounding = _series_rounding(used) if name == "cks" or penalty > 0.0 else _OPTIMAL_ROUNDING
     if penalty > 0.0:
         P = _polynomials.ridge_series(kappa, width, terms)
     elif name == "cks":
@@ -116,7 +117,7 @@ def reflect(
     t = max(t, 1.0)
     kappa = max(kappa, t)  # the entry 1/t is a singular value of the enlarged matrix
     # The sine of the angle is at most 1/(c T_l), and c = 1/sqrt 2 where t is |x|. It is not known otherwise.
-    needed = 2 * _polynomials.reflection_terms_needed(kappa, sqrt(2.0) / sine)
+    needed = _degree_for("reflection", kappa, sine)
     used = needed if is_word(degree, "auto") else check_count(degree, "degree", low=2)
     check_degree(used)
     if used % 2:
@@ -129,7 +130,7 @@ def reflect(
     kept = _polynomials.reflect(ends**2, w, start, gap=gap, terms=used // 2)[:-1]
     cosine = t / float(np.hypot(t, exact_norm))
     bound = _polynomials.decay(gap, used // 2) / cosine
-    rounding = _EPS * (50.0 + 0.25 * kappa**2)
+    rounding = _reflection_rounding(kappa)
     if bound > sine:
         needed = max(used, 2 * _polynomials.reflection_terms_needed(kappa, 1.0 / (cosine * sine)))
     # 2 sin cos of the angle to the kernel, over |x|: what the exact reflection multiplies x by.
@@ -144,12 +145,27 @@ def reflect(
     )
 
 
+def _series_rounding(degree: int) -> float:
+    # Errors of the terms add up as a random walk, worst where x is near a sine of simple fractions of pi.
+    return _EPS * (100.0 + 20.0 * sqrt(degree))
+
+
+def _reflection_rounding(kappa: float) -> float:
+    return _EPS * (50.0 + 0.25 * kappa**2)
+
+
+def _without_rounding(sine: float, rounding: float) -> float:
+    """Return what the polynomial may use up of the sine, where rounding leaves most of it."""
+    return sine - rounding if rounding <= _ROUNDING_SHARE * sine else sine
+
+
 def _degree_for(name: str, kappa: float, sine: float) -> int:
     if name == "reflection":
-        return 2 * _polynomials.reflection_terms_needed(kappa, sqrt(2.0) / sine)
+        left = _without_rounding(sine, _reflection_rounding(kappa))
+        return 2 * _polynomials.reflection_terms_needed(kappa, sqrt(2.0) / left)
     if name == "cks":
         return 2 * childs_kothari_somma_terms(kappa, sine)[1] + 1
-    return 2 * optimal_terms(kappa, sine) - 1
+    return 2 * optimal_terms(kappa, _without_rounding(sine, _OPTIMAL_ROUNDING)) - 1
 
 
 def _ridge_terms(kappa: float, width: float, sine: float) -> int:
