@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +15,7 @@ from qinspired.exceptions import ToleranceNotMetWarning
 from qinspired.experiments._linear_solvers import linear_solvers
 from qinspired.experiments._low_rank_solvers import low_rank_solvers
 from qinspired.experiments._projections import project
+from qinspired.experiments._quantum_report import Wanted
 from qinspired.experiments._recommendations import RecommendationReport, recommend_all
 from qinspired.experiments._task import Task, reason_to_skip, stored_bytes
 from qinspired.experiments._truth import Truth, find_truth, true_error
@@ -23,7 +24,7 @@ from qinspired.experiments._verdicts import Outcome, conclude, judge
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qinspired.experiments._quantum_report import QuantumReport, Wanted
+    from qinspired.experiments._quantum_report import QuantumReport
     from qinspired.experiments._task import Answer, Solver
 
 __all__ = ["Run", "TaskReport", "compare", "run_solver", "summarise", "warm_up"]
@@ -106,11 +107,19 @@ def compare(
     list of TaskReport
         In the order of the tasks.
 
+    Raises
+    ------
+    ValueError
+        If `quantum` is none of its words.
+
     Notes
     -----
     Before any timing each solver answers a small generated problem of the same storage and type once, so that
     compilation and imports are not timed.
     """
+    if quantum is not None and not (isinstance(quantum, str) and quantum in get_args(Wanted)):
+        known = ", ".join(map(repr, get_args(Wanted)))
+        raise ValueError(f"`quantum` must be None or one of {known}; got {quantum!r}.")
     tell = progress or (lambda _: None)
     choose = solvers or _all_solvers
     return [_report(task, choose(task), repeats, seed, tell, quantum) for task in tasks]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite, sqrt
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.linalg
@@ -17,6 +17,7 @@ from qinspired.experiments._low_rank_solvers import exact_svd
 from qinspired.experiments._quantum_report import CLOCK, Flip, Projection, QuantumReport, Wanted, duration, times
 from qinspired.experiments._quantum_runs import Instance, linear_instances, recommender_instance
 from qinspired.experiments._task import reason_to_skip
+from qinspired.experiments._unit_costs import UnitCosts, read_out, unit_costs, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
     from qinspired.experiments._truth import Truth
     from qinspired.experiments._verdicts import Outcome
 
-__all__ = ["UnitCosts", "project", "unit_costs"]
-
-_Loading: TypeAlias = Literal["qrom", "qram"]
+__all__ = ["project"]
 
 # The lines shown of a linear task: the best known of each kind, with its bound.
 _LINEAR = (
@@ -41,23 +40,10 @@ _LINEAR = (
 )
 _RECOMMENDER = "quantum recommender"
 
-# Data are extrapolated up to this many stored entries.
-_MOST_ENTRIES = 1e24
+# Data are extrapolated up to this many stored entries, and rows or columns.
+_MOST_ENTRIES, _MOST_ROWS = 1e24, 1e17
 
 _READINGS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class UnitCosts:
-    """Toffoli gates of one query and one preparation of b, and copies for an output."""
-
-    query: float
-    preparation: float
-    runs: float
-
-    def seconds(self, queries: float, preparations: float, clock: float) -> float:
-        """Return the seconds of all runs of a solver."""
-        return (queries * self.query + preparations * self.preparation) * self.runs * clock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +112,8 @@ def project(
     winner: Literal["classical", "quantum"] = "classical" if ratio > 1.0 else "quantum"
     asked = {"vector": "the vector", "sample": "one sample", "prediction": "one prediction"}[answer]
     size = f"{task.A.shape[0]:,} x {task.A.shape[1]:,}"
-    lead = f"{fastest.name} (measured) against {best.algorithm} (projected, {best.basis})"
+    given = ", were b in the column space" if "which it is not here" in best.note else ""
+    lead = f"{fastest.name} (measured) against {best.algorithm} (projected, {best.basis}{given})"
     if winner == "classical":
         verdict = f"Classical wins for {asked} on {size}: {lead}, {times(ratio)} the measured time even at 1 µs a gate."
     else:
@@ -136,26 +123,6 @@ def project(
         )
     flips = _flips(task, problem, best, measured, fastest.seconds, reading, answer)
     return QuantumReport(**report, ratio=ratio, winner=winner, verdict=verdict, flips=flips)
-
-
-def unit_costs(shape: tuple[int, int], n_stored: int, *, tolerance: float, answer: Wanted, loading: str) -> UnitCosts:
-    """Return what `quantum_costs` counts for one query, one preparation of a dense b, and the copies for an output.
-
-    None of the three depends on the spectrum, so that of a matrix of rank one is put in its place.
-    """
-    conditions = {"shape": shape, "frobenius_norm": 1.0, "sigma_max": 1.0, "sigma_min": 1.0, "n_stored": n_stored}
-    line = baselines.quantum_costs(conditions, tolerance=tolerance, output=answer, loading=cast("_Loading", loading))[
-        "Dalzell, norm known"
-    ]
-    return _units(line)
-
-
-def _units(line: Any) -> UnitCosts:
-    return UnitCosts(
-        query=(line.toffoli_loading + line.toffoli_rotations) / line.queries,
-        preparation=line.toffoli_preparation / line.state_preparations,
-        runs=line.runs,
-    )
 
 
 def _question(task: Task, answer: Wanted) -> str:
@@ -179,13 +146,19 @@ def _stored(A: Any) -> int:
     return int(np.count_nonzero(entries))
 
 
+def _rounding(A: Any) -> float:
+    """Return the share of |A| below which a singular value is rounding of the matrix's own type."""
+    eps = np.finfo(A.dtype if np.issubdtype(A.dtype, np.floating) else np.float64).eps
+    return float(max(A.shape) * eps)
+
+
 def _linear_problem(task: Task, answer: Wanted) -> _Problem:
     dear = reason_to_skip(task, exact_least_squares())
     if dear:
         raise ValueError(f"the singular values that a projection rests on are too dear: {dear}.")
     A = task.A if isinstance(task.A, np.ndarray) else task.A.toarray()
     svd = scipy.linalg.svd(A.astype(np.float64), full_matrices=False)
-    kept = svd[1] > max(A.shape) * np.finfo(np.float64).eps * svd[1][0]
+    kept = svd[1] > _rounding(task.A) * svd[1][0]
     U, s, Vt = svd[0][:, kept], svd[1][kept], svd[2][kept]
     b, stored = task.right_hand_side, _stored(task.A)
     costs = _costs((U, s, Vt), b, tolerance=task.tolerance, output=answer, density=stored / (A.shape[0] * A.shape[1]))
@@ -198,9 +171,13 @@ def _low_rank_problem(task: Task, truth: Truth, answer: Wanted) -> _Problem:
     A = task.A.astype(np.float64, copy=False)
     k, (m, n) = task.rank, task.A.shape
     values, V, whole = _right_singular(task, truth, A)
+    if not 1e-100 < values[0] < 1e100:  # no number depends on the scale, and squares would leave the range
+        A, values = A * (1.0 / values[0]), values / values[0]
+    if not whole and k >= len(values):
+        raise ValueError(f"singular value {k + 1}, which the threshold is below, is too dear. Lower `--rank`.")
     if k < len(values) and values[k] >= values[k - 1] * (1.0 - 1e-9):
         raise ValueError(f"singular values {k} and {k + 1} are equal: no threshold keeps rank {k}. Change `--rank`.")
-    if values[k - 1] <= max(m, n) * np.finfo(np.float64).eps * values[0]:
+    if values[k - 1] <= _rounding(task.A) * values[0]:
         raise ValueError(f"the matrix has a rank below `--rank` {k}: no threshold keeps it. Lower `--rank`.")
     row = _typical_row(A, V[:k])
     b = np.asarray(A[row] if isinstance(A, np.ndarray) else A[[row]].toarray()).ravel()
@@ -211,9 +188,12 @@ def _low_rank_problem(task: Task, truth: Truth, answer: Wanted) -> _Problem:
     costs = _costs({**conditions, **spectrum}, b, tolerance=task.tolerance, output=answer)
     below = float(values[k]) if k < len(values) else 0.0
     run = recommender_instance(A, values, V, b, frobenius, 0.5 * (values[k - 1] + below), task.tolerance, whole=whole)
-    line = _recommender(run, costs)
+    readout = read_out(n, task.tolerance, answer)
+    line = _recommender(run, costs, readout[0].runs)
+    # The lines are of another question, the solution of A^T x = b, and so are their copies.
+    shown = {loading: replace(found, lines=(), readout=readout) for loading, found in costs.items()}
     question = f"{_question(task, answer)}; row {row} of A, the one of median norm"
-    return _Problem(question, costs, (line,), (run,), conditions, b)
+    return _Problem(question, shown, (line,), (run,), conditions, row=b)
 
 
 def _right_singular(task: Task, truth: Truth, A: Any) -> tuple[Float64Array, Float64Array, bool]:
@@ -251,14 +231,14 @@ def _projection(line: Any, free: Any) -> Projection:
     )
 
 
-def _recommender(run: Instance, costs: dict[str, QuantumCosts]) -> Projection:
+def _recommender(run: Instance, costs: dict[str, QuantumCosts], copies: Any) -> Projection:
     """Return the line of the recommender: uses of its walk from the simulated run, gates a use as for any solver."""
     line = costs["qrom"][_RECOMMENDER]
     if run.uses_per_run is None or run.expected_runs is None or run.clock_qubits is None:
-        return _projection(line, costs["qram"][_RECOMMENDER])
+        return replace(_projection(line, costs["qram"][_RECOMMENDER]), runs=copies)
     queries, preparations = run.uses_per_run * run.expected_runs, run.expected_runs
     other = {loading: found["Dalzell, norm known"] for loading, found in costs.items()}
-    units = {loading: _units(other[loading]) for loading in other}
+    units = {loading: units_of(other[loading], copies) for loading in other}
     seconds = {
         loading: {name: each.seconds(queries, preparations, clock) for name, clock in costs["qrom"].clocks.items()}
         for loading, each in units.items()
@@ -289,7 +269,7 @@ def _reading_seconds(truth: Truth, row: Float64Array | None, answer: Wanted, see
     value, generator = truth.value, np.random.default_rng(seed)
 
     def draw(vector: Float64Array) -> None:
-        squares = vector**2
+        squares = (vector / np.abs(vector).max()) ** 2
         generator.choice(len(vector), p=squares / squares.sum())
 
     def read() -> None:
@@ -347,7 +327,10 @@ def _flips(
 
     def units(kind: Wanted, loading: str, scale: float = 1.0) -> UnitCosts:
         wide = (ceil(shape[0] * sqrt(scale)), ceil(shape[1] * sqrt(scale)))
-        return unit_costs(wide, ceil(stored * scale), tolerance=task.tolerance, answer=kind, loading=loading)
+        length = ceil(task.A.shape[1] * sqrt(scale))
+        return unit_costs(
+            wide, ceil(stored * scale), length=length, tolerance=task.tolerance, answer=kind, loading=loading
+        )
 
     if answer == "vector":
         ratio_of_runs = units("sample", "qrom").runs / best.runs
@@ -357,21 +340,25 @@ def _flips(
         change(
             "next", "A second answer from the same data, the measured solution kept", _seconds(best, "qrom"), reading
         )
-    one = units(answer, "qrom").query * best.runs * clock
-    change("one query", "A solver that uses the data once a copy, fewer than any can", one, measured)
+    largest = min(_MOST_ENTRIES / stored, (_MOST_ROWS / max(shape)) ** 2)
+    one = units(answer, "qrom")
+    once = one.query * best.runs * clock
+    change("one query", "A solver that uses the data once a copy, fewer than any can", once, measured)
+    # Preparations of a b without zeros that take as much as those of b.
+    dense = {"qrom": ((best.toffoli or 0.0) - queries * one.query) / one.preparation, "qram": preparations}
     for loading, words in (("qrom", "looked up by gates"), ("qram", "with free lookups")):
         found = _crossing(
             lambda scale, loading=loading: (
-                units(answer, loading, scale).seconds(queries, preparations, clock) - (solving * scale + reading)
+                units(answer, loading, scale).seconds(queries, dense[loading], clock) - (solving * scale + reading)
             ),
-            _MOST_ENTRIES / stored,
+            largest,
         )
         name, start = (
             f"size, {loading}",
-            f"Extrapolated at the same |A|_F/sigma_min, data {words}, measured time in proportion to entries",
+            f"Extrapolated at the same queries, data {words}, measured time in proportion to entries",
         )
         if found is None:
-            text = f"{start}: no crossing up to {_MOST_ENTRIES:.0e} entries."
+            text = f"{start}: no crossing up to {stored * largest:.0e} entries."
         elif found <= 1.0:
             text = f"{start}: already crossed at this size."
         else:

@@ -100,7 +100,7 @@ class QuantumReport:
     best : str
         The projection with the least seconds at the optimistic clock, or "".
     ratio : float
-        Its seconds over the measured ones, NaN where one of them is missing.
+        Its seconds over the measured ones, infinite where one of them is missing.
     winner : {"classical", "quantum", "undecided"}
         By that ratio.
     verdict : str

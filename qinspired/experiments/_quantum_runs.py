@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,8 +92,7 @@ def recommender_instance(
         note = f"the row's part beyond the leading {len(values)} singular values at its root mean square"
     r = len(sigma)
     gap = float(np.min(np.abs(sigma - threshold)))
-    first = max(3, ceil(log2(frobenius / gap)) - 2)
-    for t in range(first, _LARGEST_CLOCK + 1):
+    for t in range(1, _LARGEST_CLOCK + 1):
         if r << t > _LARGEST_SIMULATION:
             break
         found = []
@@ -108,7 +106,11 @@ def recommender_instance(
             run = min(enough, key=lambda each: each.n_queries * each.expected_runs)
             window = str(run.parameters["window"])
             return _instance(
-                name, run, f"{t} clock qubits, {window} window, the fewest that reach the tolerance; {note}"
+                name,
+                run,
+                f"{t} clock qubits, {window} window, the fewest that reach the tolerance; for any row "
+                "the clock must resolve the distance of the threshold to the nearest singular value, |A|_F/"
+                f"{frobenius / gap:.3g}; amplification with p known; {note}",
             )
     return Instance(name, note=f"no number: singular values as close as {gap:.1e} to the threshold need a larger clock")
 

@@ -11,12 +11,13 @@ import scipy.sparse as sp
 
 from qinspired import baselines, problems
 from qinspired.experiments import _projections, _task, compare, compare_document, compare_text, html_report
-from qinspired.experiments._projections import project, unit_costs
+from qinspired.experiments._projections import project
 from qinspired.experiments._quantum_report import Wanted
 from qinspired.experiments._quantum_runs import recommender_instance
 from qinspired.experiments._quantum_tables import projection_table, quantum_document, quantum_text
 from qinspired.experiments._task import Task
 from qinspired.experiments._truth import find_truth
+from qinspired.experiments._unit_costs import unit_costs
 from qinspired.experiments._verdicts import Outcome
 
 if TYPE_CHECKING:
@@ -117,6 +118,85 @@ def test_the_recommender_is_the_threshold_filter_of_the_walk_on_the_row_of_media
     assert line.toffoli == pytest.approx(gates)
     assert line.projected_seconds["conservative"] == pytest.approx(gates * 170e-6)
     assert report.kappa_encoding == pytest.approx(np.linalg.norm(sigma) / sigma[2])
+
+
+@pytest.mark.parametrize("shape", [(30, 18), (18, 30)])
+def test_a_projected_row_is_read_as_a_vector_of_as_many_entries_as_the_matrix_has_columns(
+    shape: tuple[int, int],
+) -> None:
+    task = low_rank_task(shape=shape)
+    report = projected(task, measured(1e-9))
+    copies = 2 * shape[1] / (4 * 0.05**2)
+    (line,), sample = report.lines, projected(task, answer="sample").lines[0]
+    assert line.runs == pytest.approx(copies)
+    assert line.projected_seconds["optimistic"] == pytest.approx(copies * sample.projected_seconds["optimistic"])
+    flips = {flip.name: flip for flip in report.flips}
+    assert flips["sample"].ratio == pytest.approx(report.ratio / copies)
+    one = unit_costs(shape[::-1], 540, length=shape[1], tolerance=0.05, answer="vector", loading="qrom")
+    assert flips["one query"].ratio * (1e-9 + report.reading_seconds) == pytest.approx(one.query * copies * 1e-6)
+    costs = quantum_document(report)["costs"]
+    assert costs["readout"][0]["runs"] == line.runs
+    assert costs["lines"] == []
+
+
+def test_the_recommender_takes_the_smallest_clock_of_all_however_close_the_threshold() -> None:
+    sigma = np.array([3.0, 1.0, 1.0 - 1e-4])
+    size = float(np.linalg.norm(sigma))
+    run = recommender_instance(np.diag(sigma), sigma, np.eye(3), np.eye(3)[0], size, 1.0 - 5e-5, 0.05, whole=True)
+    assert run.clock_qubits is not None
+    assert run.clock_qubits <= 3
+    assert run.l2_error == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("exponent", [-600, 600])
+def test_the_projection_of_a_matrix_at_an_extreme_scale_is_that_of_the_matrix(exponent: int, answer: Wanted) -> None:
+    task = low_rank_task()
+    far = replace(task, A=np.ldexp(np.asarray(task.A), exponent))
+    for one, other in ((task, far), *((replace(t, A=sp.csr_array(t.A)) for t in (task, far)),)):
+        near, report = (projected(each, answer=answer) for each in (one, other))
+        assert report.lines[0].queries == pytest.approx(near.lines[0].queries, rel=1e-6)
+        assert report.kappa_encoding == pytest.approx(near.kappa_encoding)
+        assert report.question == near.question
+
+
+@pytest.mark.parametrize("kind", ["linear", "low-rank"])
+def test_rounding_of_single_precision_is_no_part_of_the_spectrum(kind: Any) -> None:
+    system = problems.linear_system((60, 3), noise=0.1, rng=0)
+    A = np.asarray(system.A, np.float32)
+    A = np.column_stack([A, np.float32(0.3) * A[:, 0] + np.float32(0.7) * A[:, 1]])
+    assert 1e-10 < np.linalg.cond(A.astype(float)) ** -1 < 1e-6
+    report = projected(Task(kind, "t", "", A, 4, 0.05, b=np.asarray(system.b)))
+    if kind == "linear":
+        sigma = np.linalg.svd(A, compute_uv=False)
+        assert report.kappa == pytest.approx(sigma[0] / sigma[2], rel=1e-4)
+    else:
+        assert "a rank below `--rank` 4" in report.reason
+
+
+def test_a_threshold_below_a_singular_value_that_was_not_computed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = replace(low_rank_task(sparse=True), rank=17)
+    monkeypatch.setattr(_task, "_MOST_OPERATIONS", 1.0)
+    assert projected(task).reason == "singular value 18, which the threshold is below, is too dear. Lower `--rank`."
+
+
+def test_a_long_matrix_is_extrapolated_no_further_than_rows_can_be_counted() -> None:
+    A = sp.csr_array(([2.0, 1.0], ([0, 1], [0, 1])), shape=(2_000_000, 2))
+    report = projected(Task("low-rank", "t", "", A, 1, 0.05), measured(1e-12))
+    assert "no crossing up to 5e+21 entries" in {flip.name: flip for flip in report.flips}["size, qrom"].text
+
+
+def test_the_verdict_says_where_a_bound_takes_b_in_the_column_space_and_it_is_not() -> None:
+    task = linear_task()
+    exact = np.asarray(task.A) @ np.ones(5)
+    verdicts = [projected(replace(task, b=b)).verdict for b in (exact + np.arange(40.0), exact)]
+    assert ["were b in the column space" in verdict for verdict in verdicts] == [True, False]
+
+
+@pytest.mark.parametrize("bad", ["vectors", True, 3, np.ones(2)])
+def test_an_unknown_output_is_refused_before_anything_runs(bad: Any) -> None:
+    with pytest.raises(ValueError, match="`quantum` must be None or one of 'vector', 'sample', 'prediction'; got"):
+        compare([linear_task()], quantum=bad)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -221,6 +301,27 @@ def test_what_would_flip_the_verdict_is_recomputed_from_the_cost_functions() -> 
         assert ("does not flip" in flips[name].text) == (ratio > 1.0)
 
 
+@pytest.mark.parametrize("kind", ["linear", "low-rank"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_on_either_side_of_the_flip_the_verdict_and_the_crossing_differ_and_agree_with_each_other(
+    kind: str, answer: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_projections, "_reading_seconds", lambda *_: 0.0)
+    b = np.zeros(400)
+    b[7] = 1.0  # far fewer words to load than a b without zeros
+    A = sp.random_array((20, 400), density=0.2, rng=0, format="csr")
+    task = replace(linear_task(400, 3), b=b) if kind == "linear" else Task("low-rank", "t", "", A, 3, 0.05)
+    projection = projected(task, answer=answer).ratio * 1e-3
+    for factor, winner, text in ((0.9, "classical", "they cross at"), (1.1, "quantum", "already crossed at this size")):
+        report = projected(task, measured(factor * projection), answer=answer)
+        found = {flip.name: flip for flip in report.flips}["size, qrom"]
+        assert report.winner == winner
+        # A vector has more copies the larger it is: there may be no crossing.
+        assert text in found.text or (answer == "vector" and winner == "classical")
+        if winner == "classical" and answer != "vector":
+            assert found.ratio == pytest.approx(0.9**-2, rel=0.15)
+
+
 @pytest.mark.parametrize("loading", ["qrom", "qram"])
 def test_the_crossing_is_where_the_scaled_costs_meet_the_scaled_measurement(loading: str) -> None:
     task = linear_task()
@@ -250,7 +351,7 @@ def test_a_vector_by_lookups_of_gates_never_crosses_where_samples_grow_with_the_
 
 
 def test_costs_of_one_query_do_not_depend_on_the_spectrum() -> None:
-    units = unit_costs((100, 30), 3000, tolerance=0.1, answer="vector", loading="qrom")
+    units = unit_costs((100, 30), 3000, length=30, tolerance=0.1, answer="vector", loading="qrom")
     costs = baselines.quantum_costs(np.diag(np.arange(1.0, 101.0))[:, :30], tolerance=0.1, density=1.0)
     line = costs["Dalzell, norm unknown"]
     assert units.query == pytest.approx((line.toffoli_loading + line.toffoli_rotations) / line.queries)
