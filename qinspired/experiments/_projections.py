@@ -172,7 +172,8 @@ def _low_rank_problem(task: Task, truth: Truth, answer: Wanted) -> _Problem:
     k, (m, n) = task.rank, task.A.shape
     values, V, whole = _right_singular(task, truth, A)
     if not 1e-100 < values[0] < 1e100:  # no number depends on the scale, and squares would leave the range
-        A, values = A * (1.0 / values[0]), values / values[0]
+        factor = 2.0 ** (600 if values[0] < 1.0 else -600)
+        A, values = A * factor, values * factor
     if not whole and k >= len(values):
         raise ValueError(f"singular value {k + 1}, which the threshold is below, is too dear. Lower `--rank`.")
     if k < len(values) and values[k] >= values[k - 1] * (1.0 - 1e-9):
@@ -272,6 +273,7 @@ def _reading_seconds(truth: Truth, row: Float64Array | None, answer: Wanted, see
         squares = (vector / np.abs(vector).max()) ** 2
         generator.choice(len(vector), p=squares / squares.sum())
 
+    @np.errstate(over="ignore", under="ignore")  # the inner product of a huge x with itself
     def read() -> None:
         if row is None:
             if answer == "sample":

@@ -149,7 +149,7 @@ def test_the_recommender_takes_the_smallest_clock_of_all_however_close_the_thres
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-@pytest.mark.parametrize("exponent", [-600, 600])
+@pytest.mark.parametrize("exponent", [-1030, -600, 600, 1010])
 def test_the_projection_of_a_matrix_at_an_extreme_scale_is_that_of_the_matrix(exponent: int, answer: Wanted) -> None:
     task = low_rank_task()
     far = replace(task, A=np.ldexp(np.asarray(task.A), exponent))
@@ -158,6 +158,15 @@ def test_the_projection_of_a_matrix_at_an_extreme_scale_is_that_of_the_matrix(ex
         assert report.lines[0].queries == pytest.approx(near.lines[0].queries, rel=1e-6)
         assert report.kappa_encoding == pytest.approx(near.kappa_encoding)
         assert report.question == near.question
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("exponent", [-1000, 600])
+def test_a_huge_or_tiny_solution_is_read_without_a_warning(exponent: int, answer: Wanted) -> None:
+    task = linear_task()
+    far = replace(task, A=np.ldexp(np.asarray(task.A), exponent))
+    assert projected(far, answer=answer).lines[0].queries == pytest.approx(projected(task).lines[0].queries, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["linear", "low-rank"])
