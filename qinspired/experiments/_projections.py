@@ -12,6 +12,7 @@ import numpy as np
 import scipy.linalg
 
 from qinspired import baselines
+from qinspired.baselines.quantum._basis import rounding_level
 from qinspired.experiments._linear_solvers import exact_least_squares
 from qinspired.experiments._low_rank_solvers import exact_svd
 from qinspired.experiments._quantum_report import CLOCK, Flip, Projection, QuantumReport, Wanted, duration, times
@@ -146,10 +147,10 @@ def _stored(A: Any) -> int:
     return int(np.count_nonzero(entries))
 
 
-def _rounding(A: Any) -> float:
-    """Return the share of |A| below which a singular value is rounding of the matrix's own type."""
-    eps = np.finfo(A.dtype if np.issubdtype(A.dtype, np.floating) else np.float64).eps
-    return float(max(A.shape) * eps)
+def _rounding(A: Any, values: Float64Array) -> float:
+    """Return the size up to which singular values are rounding of the matrix's own type."""
+    eps = float(np.finfo(A.dtype if np.issubdtype(A.dtype, np.floating) else np.float64).eps)
+    return rounding_level(values, max(A.shape), eps)
 
 
 def _linear_problem(task: Task, answer: Wanted) -> _Problem:
@@ -158,7 +159,7 @@ def _linear_problem(task: Task, answer: Wanted) -> _Problem:
         raise ValueError(f"the singular values that a projection rests on are too dear: {dear}.")
     A = task.A if isinstance(task.A, np.ndarray) else task.A.toarray()
     svd = scipy.linalg.svd(A.astype(np.float64), full_matrices=False)
-    kept = svd[1] > _rounding(task.A) * svd[1][0]
+    kept = svd[1] > _rounding(task.A, svd[1])
     U, s, Vt = svd[0][:, kept], svd[1][kept], svd[2][kept]
     b, stored = task.right_hand_side, _stored(task.A)
     costs = _costs((U, s, Vt), b, tolerance=task.tolerance, output=answer, density=stored / (A.shape[0] * A.shape[1]))
@@ -178,7 +179,7 @@ def _low_rank_problem(task: Task, truth: Truth, answer: Wanted) -> _Problem:
         raise ValueError(f"singular value {k + 1}, which the threshold is below, is too dear. Lower `--rank`.")
     if k < len(values) and values[k] >= values[k - 1] * (1.0 - 1e-9):
         raise ValueError(f"singular values {k} and {k + 1} are equal: no threshold keeps rank {k}. Change `--rank`.")
-    if values[k - 1] <= _rounding(task.A) * values[0]:
+    if values[k - 1] <= _rounding(task.A, values):
         raise ValueError(f"the matrix has a rank below `--rank` {k}: no threshold keeps it. Lower `--rank`.")
     row = _typical_row(A, V[:k])
     b = np.asarray(A[row] if isinstance(A, np.ndarray) else A[[row]].toarray()).ravel()
