@@ -14,12 +14,18 @@ from baselines.systems import first, toeplitz
 from qinspired.baselines import hhl, hhl_gates
 
 
+def steep_warnings(smallest):
+    return hhl(np.diag([1.0, smallest]), [1.0, 1.0], n_clock_qubits=6).warnings
+
+
 def test_weaknesses_are_listed():
     A, b = np.diag([0.01, 1.0]), [1.0, 1.0]
     assert any("aliasing" in text for text in hhl(A, b, n_clock_qubits=4, evolution_time=7.0).warnings)
     assert any("lies above the last register" in w for w in hhl(A, b, n_clock_qubits=6, evolution_time=6.2).warnings)
     assert any("register step" in text for text in hhl(A, b, n_clock_qubits=4).warnings)
     assert any("more than the 24 simulated" in w for w in hhl(np.diag([1e-12, 1.0]), b, n_clock_qubits=4).warnings)
+    assert any("`n_clock_qubits` = 20 to be" in w and "`min_clock" in w for w in steep_warnings(1 / 2**20 * 1.07))
+    assert any("`n_clock_qubits` = 21 to be" in w and "`min_clock" not in w for w in steep_warnings(1 / 2**21 * 1.07))
     assert any("clipped" in text for text in hhl(A, b, n_clock_qubits=10, C=0.1).warnings)
     assert any("set to zero" in text for text in hhl(A, b, n_clock_qubits=10, C=0.1, below="zero").warnings)
     assert any(

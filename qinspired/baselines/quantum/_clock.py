@@ -18,11 +18,21 @@ if TYPE_CHECKING:
     from qinspired._typing import Float64Array
     from qinspired.baselines.quantum._basis import SpectralProblem
 
-__all__ = ["MAX_CLOCK_QUBITS", "Clock", "PhaseMap", "find_flaws", "register_values", "resolve_clock"]
+__all__ = [
+    "MAX_CLOCK_QUBITS",
+    "MAX_SEARCHED_QUBITS",
+    "Clock",
+    "PhaseMap",
+    "find_flaws",
+    "register_values",
+    "resolve_clock",
+]
 
 PhaseMap: TypeAlias = Literal["hamiltonian", "walk"]
 
 MAX_CLOCK_QUBITS = 24
+# The largest clock that a search tries, each at twice the cost of the one before.
+MAX_SEARCHED_QUBITS = 20
 _AUTO_CLOCK_QUBITS = 16
 _REGISTER_BYTES = 290
 # A register or an eigenvalue this close to a bound, relative, is on it.
@@ -340,11 +350,12 @@ def find_flaws(clock: Clock, problem: SpectralProblem) -> list[str]:
             flaws.append("the sine window needs 2 guard registers or more; raise `n_clock_qubits` or `guard`.")
     if smallest < step * (1.0 - _ROUNDING):
         needed = _resolving_qubits(clock, largest, smallest)
-        rest = (
-            "and `min_clock_qubits` tells how many reach a given error."
-            if needed <= MAX_CLOCK_QUBITS
-            else f"more than the {MAX_CLOCK_QUBITS} simulated here; use filter 'ridge' or a truncated SVD."
-        )
+        if needed <= MAX_SEARCHED_QUBITS:
+            rest = "and `min_clock_qubits` tells how many reach a given error."
+        elif needed <= MAX_CLOCK_QUBITS:
+            rest = "and more to be accurate."
+        else:
+            rest = f"more than the {MAX_CLOCK_QUBITS} simulated here; use filter 'ridge' or a truncated SVD."
         flaws.append(
             f"the smallest non-zero |eigenvalue| {smallest:.6g} is below one register step {step:.6g}; it needs "
             f"`n_clock_qubits` = {needed} to be resolved at all, {rest}"

@@ -10,7 +10,7 @@ import numpy as np
 from qinspired._validation import check_positive
 from qinspired.baselines.quantum._basis import check_problem, diagonalise
 from qinspired.baselines.quantum._choices import always_fails, check_choice, exact_coordinates, refuse_failure
-from qinspired.baselines.quantum._clock import resolve_clock
+from qinspired.baselines.quantum._clock import MAX_SEARCHED_QUBITS, resolve_clock
 from qinspired.baselines.quantum._filters import resolve_filter
 from qinspired.baselines.quantum._hhl import hhl
 from qinspired.baselines.quantum._phase_estimation import respond
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["min_clock_qubits"]
 
-_LARGEST = 20
 _NOT_HERE = ("A", "b", "n_clock_qubits", "shots", "rng")
 
 
@@ -89,7 +88,7 @@ def min_clock_qubits(
     system = check_problem(A, b)
     problem = diagonalise(system)
     best = np.inf
-    for t in range(min(_first(problem, options), _LARGEST), _LARGEST + 1):
+    for t in range(min(_first(problem, options), MAX_SEARCHED_QUBITS), MAX_SEARCHED_QUBITS + 1):
         clock = resolve_clock(problem, wanted, n_clock_qubits=t, **options)
         error = _l2_error(problem, clock, system.parts[0], trotter)
         if error <= tolerance:
@@ -98,8 +97,8 @@ def min_clock_qubits(
     if best == np.inf:
         refuse_failure(0.0, clock.rotation)
     raise ValueError(
-        f"`tolerance` must be reachable with {_LARGEST} clock qubits; the best error of any clock is {best:.3g}, and "
-        f"{tolerance:.3g} was asked for."
+        f"`tolerance` must be reachable with {MAX_SEARCHED_QUBITS} clock qubits; the best error of any clock is "
+        f"{best:.3g}, and {tolerance:.3g} was asked for."
     )
 
 
