@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_fraction, check_matrix, check_nonnegative, check_vector
-from qinspired.baselines._results import LeastSquaresResult
+from qinspired.baselines._results import LeastSquaresResult, refuse_overflow
 from qinspired.baselines._svd import DENSE_ENTRIES, _check_choice
 
 if TYPE_CHECKING:
@@ -365,8 +365,10 @@ def _result(
     x: Any, started: float, method: str, n_iter: int | None = None, *, converged: bool = True
 ) -> LeastSquaresResult:
     seconds = time.perf_counter() - started
+    x = np.ascontiguousarray(x, dtype=np.float64)
+    refuse_overflow(x, method)
     return LeastSquaresResult(
-        x=np.ascontiguousarray(x, dtype=np.float64),
+        x=x,
         seconds=seconds,
         method=method,
         n_iter=n_iter,

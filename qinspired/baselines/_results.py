@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray
 
-__all__ = ["LeastSquaresResult", "SVDResult"]
+__all__ = ["LeastSquaresResult", "SVDResult", "refuse_overflow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,12 @@ class LeastSquaresResult:
     method: str
     n_iter: int | None
     converged: bool
+
+
+def refuse_overflow(answer: FloatArray, method: str) -> None:
+    """Refuse an answer of finite data that is not finite."""
+    if not np.isfinite(answer).all():
+        raise ValueError(
+            f"`A` must be scaled: {method} gave numbers that are not finite, as squares or products of the entries are "
+            "beyond the largest float. Divide A, and b with it, by its largest entry."
+        )

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from qinspired._rng import as_generator
 from qinspired._validation import check_count, check_matrix, check_nonnegative, check_rank
-from qinspired.baselines._results import SVDResult
+from qinspired.baselines._results import SVDResult, refuse_overflow
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -329,9 +329,12 @@ def fbpca(
 
 def _result(components: Any, singular_values: Any, started: float, method: str, dtype: np.dtype[Any]) -> SVDResult:
     seconds = time.perf_counter() - started
+    components = np.ascontiguousarray(components, dtype=dtype)
+    values = np.ascontiguousarray(singular_values, dtype=dtype)
+    refuse_overflow(np.append(components, values), method)
     return SVDResult(
-        components=np.ascontiguousarray(components, dtype=dtype),
-        singular_values=np.ascontiguousarray(singular_values, dtype=dtype),
+        components=components,
+        singular_values=values,
         seconds=seconds,
         method=method,
     )

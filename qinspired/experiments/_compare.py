@@ -190,6 +190,9 @@ def run_solver(task: Task, solver: Solver, seeds: Sequence[int]) -> Run:
             except (ArithmeticError, ImportError, MemoryError, RuntimeError, TypeError, ValueError) as error:
                 run.failed = " ".join(str(error).split()) or type(error).__name__
                 return run
+        if not np.isfinite(answer.value).all():
+            run.failed = "the answer is not finite"
+            return run
         run.answers.append(answer)
         run.warned |= any(issubclass(entry.category, ToleranceNotMetWarning) for entry in caught)
         run.converged &= not any("ConvergenceWarning" in entry.category.__name__ for entry in caught)

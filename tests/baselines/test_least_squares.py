@@ -84,6 +84,17 @@ def test_singular_normal_equations_are_refused():
         normal_equations(np.ones((2, 3)), np.ones(2))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("solve", [normal_equations, lsqr, lsmr])
+def test_squares_beyond_the_largest_float_are_refused(solve):
+    rng = np.random.default_rng(6)
+    A, b = 1e200 * rng.standard_normal((20, 3)), 1e200 * rng.standard_normal(20)
+    with pytest.raises(ValueError, match=r"`A` must be scaled: .* gave numbers that are not finite"):
+        solve(A, b)
+    scale = 1e200
+    np.testing.assert_allclose(solve(A / scale, b / scale).x, exact_least_squares(A, b).x, rtol=1e-6)
+
+
 def test_large_sparse_matrix_is_not_made_dense(monkeypatch):
     monkeypatch.setattr("qinspired.baselines._least_squares.DENSE_ENTRIES", 5)
     with pytest.raises(ValueError, match=r"at most 5 entries.*Use `lsqr`"):

@@ -89,6 +89,11 @@ def test_what_a_solver_raises_becomes_its_row() -> None:
     assert report.verdicts == ("error: two lines",)
 
 
+def test_an_answer_that_is_not_finite_is_a_row_and_not_the_end() -> None:
+    (report,) = compare([diagonal_task()], solvers=lambda _: [fake(lambda *_: answer([[np.nan, 0.0, 0.0]]))])
+    assert report.verdicts == ("error: the answer is not finite",)
+
+
 def test_a_warning_of_a_missed_tolerance_is_a_fact_of_the_run_and_is_not_shown() -> None:
     def solve(task: Task, seed: int) -> Answer:
         warnings.warn("not certified", ToleranceNotMetWarning, stacklevel=1)
