@@ -165,7 +165,8 @@ def _kaczmarz(system: System, solved: Solved, held_out: HeldOut, tolerance: floa
         one, two = chains.averages()
         x = (one + two) / 2.0
         gap = (one - two) / 2.0
-        fitted = float(x @ solved.gram @ x) * system.norm**2
+        seen = x * system.norm
+        fitted = float(seen @ solved.gram @ seen)
         fallen, spread = 0.0, _CHAIN_SPREAD / solved.directions + 8.0 / wanted
         if isinstance(chains, BlockChains):
             loss, fallen = chains.length_sq(gap), chains.fallen()

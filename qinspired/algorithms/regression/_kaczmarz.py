@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from qinspired.algorithms._gather import gather_rows
 from qinspired.kernels import csr_kaczmarz_chains, dense_kaczmarz_chains
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Chains:
         rows = system.A.sample_rows(-(-steps // count) * count, system.rng)
         for start in range(0, len(rows), chunk):
             part = rows[start : start + chunk]
-            block = system.A.rows(part)
-            targets, norms_sq = system.b[part], system.A.row_norms(part) ** 2
+            block, scales = gather_rows(system.A, part)
+            targets, norms_sq = system.b[part] / (system.A.row_norms(part) / scales), scales**2
             if isinstance(block, np.ndarray):
                 dense_kaczmarz_chains(block, targets, norms_sq, self._decay, self._x, total)
             else:

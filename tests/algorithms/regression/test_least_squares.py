@@ -145,6 +145,22 @@ def test_entries_whose_squares_overflow_or_underflow_give_the_right_answer(scale
     assert solution.residual.value == pytest.approx(np.linalg.norm(A @ exact - b) / np.linalg.norm(b), rel=0.3)
 
 
+@pytest.mark.filterwarnings("ignore::qinspired.exceptions.ToleranceNotMetWarning")
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("scale", [1e200, 1e-160, 1e-200])
+@pytest.mark.parametrize("method", ["kaczmarz", "block-kaczmarz"])
+def test_steps_do_not_depend_on_the_scale_of_the_matrix(scale, method, storage):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((4000, 7))
+    b = A[:, 0] + rng.standard_normal(4000)
+    one, scaled = (
+        qi.least_squares(storage(factor * A), b, tolerance=0.1, method=method, rng=0) for factor in (1.0, scale)
+    )
+    assert "Kaczmarz steps" in one.status
+    np.testing.assert_allclose(scaled.x * scale, one.x, rtol=1e-8, atol=1e-8)
+    assert scaled.error.high == pytest.approx(one.error.high, rel=1e-6)
+
+
 def test_a_sample_that_cannot_see_the_solution_warns(data_dir):
     # The published failure case: b lies far from the range, and sampled solves are off by more than 100 %.
     A, b = np.load(data_dir / "xanadu/linear_small_A.npy"), np.load(data_dir / "xanadu/linear_small_b.npy")
