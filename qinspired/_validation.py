@@ -173,7 +173,7 @@ def float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _objects_as_float(array: np.ndarray[Any, Any], name: str) -> Float64Array:
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"`{name}` must be numeric; an array of dtype object could not be converted to float ({error})."
         ) from error

@@ -162,6 +162,11 @@ def test_a_dask_graph_is_refused_unless_it_is_computed() -> None:
         qi.as_sq_matrix(_Foreign("__dask_graph__"))
 
 
+def test_integers_beyond_the_largest_float_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`A` must be numeric; .* \(int too large to convert to float\)"):
+        qi.as_sq_matrix([[10**400, 1], [1, 2]])
+
+
 def test_what_numpy_cannot_convert_is_refused_by_its_type() -> None:
     class Stubborn:
         def __array__(self, *args: Any, **options: Any) -> Any:
