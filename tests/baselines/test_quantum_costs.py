@@ -481,6 +481,12 @@ def test_complex_system_costs_what_its_rotated_real_twin_costs():
     assert_same_costs(found, quantum_costs(U * s @ Vt, b, tolerance=0.05), 1e-6)
 
 
+def test_list_of_the_parts_of_an_svd_is_refused_by_name():
+    U, s, Vt, _ = system()
+    with pytest.raises(TypeError, match=r"`A` must be a tuple \(U, s, Vt\) where it is given by its SVD; got a list"):
+        quantum_costs([U, s, Vt])
+
+
 def test_only_stored_words_are_loaded():
     A = sp.eye_array(50, format="csr") + sp.csr_array(([2.0], ([0], [7])), shape=(50, 50))
     assert quantum_costs(A).n_stored == 51
@@ -488,6 +494,9 @@ def test_only_stored_words_are_loaded():
     U, s, Vt, _ = system()
     assert quantum_costs((U, s, Vt)).n_stored == 108
     assert quantum_costs((U, s, Vt), density=0.1).n_stored == 11
+    given = {"shape": (1234, 567), "frobenius_norm": 1.0, "sigma_max": 1.0, "sigma_min": 1.0}
+    for k in range(1, 200):  # a tenth of these shares of all entries are above k/(m n) in float64
+        assert quantum_costs(given, density=k / (1234 * 567)).n_stored == k
     sparse_b = np.eye(50)[0]
     assert (
         quantum_costs(A, sparse_b, tolerance=0.1)[KNOWN].toffoli_preparation

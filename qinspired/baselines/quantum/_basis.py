@@ -141,7 +141,9 @@ def check_dense_matrix(X: Any, name: str) -> tuple[npt.NDArray[Any], float]:
 
 
 def is_factors(A: Any) -> bool:
-    """Return whether A is given by an SVD, and not as a matrix of three rows."""
+    """Return whether A is given by an SVD, and not as a matrix of three rows; a list of its parts is refused."""
+    if isinstance(A, list) and len(A) == 3 and [_ndim(part) for part in A] == [2, 1, 2]:
+        raise TypeError("`A` must be a tuple (U, s, Vt) where it is given by its SVD; got a list.")
     return isinstance(A, tuple) and len(A) == 3 and _ndim(A[0]) == 2
 
 
@@ -188,8 +190,6 @@ def check_problem(A: Any, b: Any) -> CheckedSystem:
         U, s, Vt, eps = check_factors(A)
         parts = (U, s, Vt)
     else:
-        if isinstance(A, list) and len(A) == 3 and [_ndim(part) for part in A] == [2, 1, 2]:
-            raise TypeError("`A` must be a tuple (U, s, Vt) where it is given by its SVD; got a list.")
         matrix, eps = check_dense_matrix(A, "A")
         parts = (nearest_hermitian(matrix, eps),)
     return CheckedSystem(parts, check_right_side(b, len(parts[0])), eps)

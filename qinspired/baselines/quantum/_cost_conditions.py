@@ -135,6 +135,14 @@ def _read(A: Any, b: Any, *, cutoff: float | None, density: float | None) -> Pro
     return _from_matrix(A, b, floor, share)
 
 
+def _words(share: float | None, m: int, n: int) -> int:
+    """Return the entries that a share of m n stands for; that of k entries, rounded as k/(m n) is, stands for k."""
+    entries = (1.0 if share is None else share) * (m * n)
+    nearest = round(entries)
+    is_whole = abs(entries - nearest) <= 2.0 * np.finfo(np.float64).eps * entries
+    return max(1, nearest if is_whole else ceil(entries))
+
+
 def _unit_right_side(b: Any, n_rows: int) -> npt.NDArray[Any] | None:
     if b is None:
         return None
@@ -167,7 +175,7 @@ def _from_matrix(A: Any, b: Any, floor: float, share: float | None) -> Problem:
     else:
         left, values, _ = scipy.linalg.svd(dense, full_matrices=False)
         coefficients = np.abs(left.conj().T @ rhs)
-    words = stored if share is None else max(1, ceil(share * shape[0] * shape[1]))
+    words = stored if share is None else _words(share, *shape)
     rounding = rounding_level(values, max(shape), eps)
     return _with_spectrum(
         shape, values, coefficients, rhs, floor, rounding, words, "all singular values of A", hermitian
@@ -190,7 +198,7 @@ def _from_factors(A: tuple[Any, Any, Any], b: Any, floor: float, share: float | 
     shape, rank = (U.shape[0], Vt.shape[1]), len(values)
     rhs = _unit_right_side(b, shape[0])
     coefficients = None if rhs is None else np.abs(U.conj().T @ rhs)
-    words = max(1, ceil((1.0 if share is None else share) * shape[0] * shape[1]))
+    words = _words(share, *shape)
     rounding = rounding_level(values, rank, eps)
     return _with_spectrum(shape, values, coefficients, rhs, floor, rounding, words, "the given singular values")
 
@@ -301,7 +309,7 @@ def _from_conditions(given: Any, b: Any, share: float | None) -> Problem:
         if words > m * n:
             raise ValueError(f"`n_stored` must be at most m n = {m * n}; got {words}.")
     else:
-        words = max(1, ceil((1.0 if share is None else share) * m * n))
+        words = _words(share, m, n)
     rhs = _unit_right_side(b, m)
     return Problem(
         shape=(m, n),
