@@ -227,7 +227,7 @@ def _foreign_array(X: Any, name: str) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(X)
     except ValueError as error:
-        raise ValueError(f"`{name}` must be a rectangular array of numbers; {error}.") from error
+        raise ValueError(f"`{name}` must be a rectangular array of numbers; {error}") from error
     except (TypeError, RuntimeError) as error:
         raise TypeError(f"{refusal} It could not be converted ({error}).") from error
     if array.ndim == 0 and array.dtype.kind == "O" and X is not None:
@@ -372,7 +372,7 @@ def check_vector(values: Any, size: int, name: str, *, matrix: str = "A") -> Flo
     try:
         array = values if isinstance(values, np.ndarray) else np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"`{name}` must be a vector of numbers; {error}.") from error
+        raise ValueError(f"`{name}` must be a vector of numbers; {error}") from error
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:

@@ -18,6 +18,13 @@ def steep_warnings(smallest):
     return hhl(np.diag([1.0, smallest]), [1.0, 1.0], n_clock_qubits=6).warnings
 
 
+def test_time_is_refused_where_rounding_blurs_the_phases_by_a_hundredth_of_a_register():
+    longest = 2 * np.pi * 0.01 / (2**4 * np.finfo(np.float64).eps)
+    hhl(np.eye(2), [1.0, 0.0], n_clock_qubits=4, evolution_time=0.99 * longest)
+    with pytest.raises(ValueError, match="`evolution_time` must be shorter"):
+        hhl(np.eye(2), [1.0, 0.0], n_clock_qubits=4, evolution_time=1.01 * longest)
+
+
 def test_weaknesses_are_listed():
     A, b = np.diag([0.01, 1.0]), [1.0, 1.0]
     assert any("aliasing" in text for text in hhl(A, b, n_clock_qubits=4, evolution_time=7.0).warnings)
@@ -34,6 +41,7 @@ def test_weaknesses_are_listed():
     assert any("2 guard registers" in text for text in hhl(A, b, n_clock_qubits=4, window="sine").warnings)
     assert any("very low" in text for text in hhl(A, [0.0, 1.0], n_clock_qubits=16, C="register").warnings)
     assert any("`A` is singular and 0.5 of |b|^2" in w for w in hhl(np.diag([1.0, 0.0]), b, n_clock_qubits=4).warnings)
+    assert any("`A` is singular and 1e-10 of" in w for w in hhl(np.diag([1.0, 0.0]), [1.0, 1e-5]).warnings)
     assert hhl(np.ones((2, 2)), b, n_clock_qubits=4).warnings == ()  # singular, but with a solution
     assert hhl(np.diag([0.2, 1.0]), b, n_clock_qubits=8).warnings == ()
     assert hhl(np.diag([0.2, 1.0]), b, n_clock_qubits=8, filter="ridge", ridge=0.1).warnings == ()
@@ -125,8 +133,13 @@ def test_right_hand_side_in_the_kernel_is_refused():
         ((np.ones((2, 1)), [1.0], np.ones((1, 2))), [1, 0], {}, "must be orthonormal"),
         ((np.eye(2), [1.0, -1.0], np.eye(2)), [1, 0], {}, "singular values >= 0"),
         ((np.eye(3), [1.0, 1.0], np.eye(2)), [1, 0, 0], {}, "must have shapes"),
-        (([[1.0], [1.0, 2.0]], [1.0, 1.0], np.eye(2)), [1, 0], {}, "`U` must be a rectangular array"),
-        (np.eye(2), [[1.0], [1.0, 2.0]], {}, "`b` must be a vector of numbers"),
+        (
+            ([[1.0], [1.0, 2.0]], [1.0, 1.0], np.eye(2)),
+            [1, 0],
+            {},
+            r"`U` must be a rectangular array of numbers; .*[^.]\.$",
+        ),
+        (np.eye(2), [[1.0], [1.0, 2.0]], {}, r"`b` must be a vector of numbers; .*[^.]\.$"),
         ((np.eye(2), [[1.0], [1.0, 2.0]], np.eye(2)), [1, 0], {}, "`s` must be a vector of numbers"),
         ((np.eye(2), [1.0, 1.0], np.eye(3)), [1, 0], {}, "must have shapes .* Drop the surplus vectors"),
         (np.eye(2), [1, 0], {"evolution_time": 1e200}, r"`evolution_time` must be shorter: .* makes 1.6e\+199 turns"),
