@@ -92,7 +92,7 @@ def recommender_instance(
         note = f"the row's part beyond the leading {len(values)} singular values at its root mean square"
     r = len(sigma)
     gap = float(np.min(np.abs(sigma - threshold)))
-    for t in range(1, _LARGEST_CLOCK + 1):
+    for t in range(2, _LARGEST_CLOCK + 1):  # the walk has both signs, and so two qubits at least
         if r << t > _LARGEST_SIMULATION:
             break
         found = []

@@ -163,6 +163,12 @@ def test_parameters_out_of_range_are_refused_by_name(options, error, words):
         clone(FourierSurrogateRegressor()).set_params(**options).fit(X, X[:, 0])
 
 
+def test_grid_is_refused_from_20_000_frequencies_on():
+    FourierSurrogateRegressor(99, sampling="grid").fit(np.zeros((2, 2)), [0.0, 1.0])  # (199^2 - 1) / 2 = 19,800
+    with pytest.raises(ValueError, match='`sampling` must be "tree" here'):
+        FourierSurrogateRegressor(100, sampling="grid").fit(np.zeros((2, 2)), [0.0, 1.0])  # 20,200
+
+
 def test_grid_of_many_features_is_refused():
     with pytest.raises(ValueError, match=r'`sampling` must be "tree" here.*in 500 features has about 10\^422\.2'):
         FourierSurrogateRegressor(3, sampling="grid").fit(np.zeros((2, 500)), [0.0, 1.0])

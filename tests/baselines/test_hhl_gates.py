@@ -414,6 +414,20 @@ def test_shots_of_the_walk_succeed_with_the_flag_0_where_the_clock_has_to_be_0()
         assert run.parameters["counts"].shape == (2, 2, 8)
         assert abs(run.shots.n_successes - n_shots * p) < 5 * np.sqrt(n_shots * p * (1 - p))
     assert run.success_probability_ancilla - run.success_probability > 10 / np.sqrt(n_shots)
+    # Noise leaves the flag at 1 in a good part of the runs with the ancilla 1 and the clock 0: they fail.
+    run = hhl_gates(A[:3, :3], b[:3], rng=1, n_clock_qubits=3, phase_map="walk", shots=n_shots, depolarising=0.01)
+    counts, p = run.parameters["counts"], run.success_probability
+    assert run.shots.n_successes == counts[1, 0, :4].sum() < 0.9 * counts[1, 0].sum()
+    assert abs(run.shots.n_successes - n_shots * p) < 5 * np.sqrt(n_shots * p * (1 - p))
+    assert 0.0 < run.parameters["leakage"] < 1.0
+
+
+def test_controlled_walk_costs_a_dense_unitary_of_system_flag_and_control():
+    A = hermitian(np.random.default_rng(12), 4)
+    walks = hhl_gates(A, np.ones(4), n_clock_qubits=3, phase_map="walk").parameters["n_cnots"]
+    steps = hhl_gates(A, np.ones(4), n_clock_qubits=3).parameters["n_cnots"]
+    # A controlled power for each clock qubit and its inverse, on 4 qubits in place of 3; all else but loading is alike.
+    assert 0 <= walks - steps - 2 * 3 * (dense_cnots(4) - dense_cnots(3)) <= 4
 
 
 def test_noise_in_the_walk_takes_its_fidelity():

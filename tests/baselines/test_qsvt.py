@@ -543,6 +543,20 @@ def test_least_degree_keeps_the_tolerance_and_the_one_before_does_not():
         assert min(errors, default=1.0) > tolerance
 
 
+@pytest.mark.parametrize(
+    ("kappa", "tolerance", "options"),
+    [
+        (1000.0, 1e-13, {"polynomial": "optimal"}),
+        (1000.0, 1e-9, {"polynomial": "reflection"}),
+        (1000.0, 1e-11, {"filter": "ridge", "ridge": 1e-6}),
+    ],
+)
+def test_automatic_degree_makes_up_for_rounding(kappa, tolerance, options):
+    run = qsvt(np.diag([1.0, 1.0 / kappa]), [1.0, 1.0], tolerance=tolerance, alpha="norm", **options)
+    assert 0.99 * tolerance < run.parameters["error_bound"] <= tolerance
+    assert run.warnings == ()
+
+
 def test_least_degree_out_of_reach_is_refused_with_a_remedy_it_has():
     with pytest.raises(ValueError, match=r"`degree` must be at most 10000000; got 52\d+, .*Give a truncated SVD"):
         min_degree(np.diag([1.0, 1e-9]), [1.0, 1.0])
