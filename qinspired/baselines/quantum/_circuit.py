@@ -55,6 +55,7 @@ def run_circuit(
 ) -> Register:
     """Return the register after the circuit: load, window, powers, inverse Fourier transform, rotation, and back.
 
+    A U of twice the size of what is loaded acts on a flag above it too.
     `cost` are the CNOTs of a controlled U, and whether a power of U repeats them.
     """
     t = len(r).bit_length() - 1
@@ -64,6 +65,8 @@ def run_circuit(
         powers.append(powers[-1] @ powers[-1])
     prices = [cnots << bit if repeats else cnots for bit in range(t)]
     register = Register(loaded, t, depolarising=depolarising)
+    if len(U) > len(loaded):
+        register.add_flag()
     register.prepare_window(window)
     for bit in range(t):
         register.controlled(bit, powers[bit], prices[bit])

@@ -105,6 +105,13 @@ class Register:
         # Loading magnitudes by multiplexed rotations about y, and phases by others about z.
         self._close(2 ** (q + 1) - 2 * q - 2 if np.iscomplexobj(system) else 2**q - 2, system=True)
 
+    def add_flag(self) -> None:
+        """Put a qubit in |0> above the system, before the ancilla is rotated: no gate."""
+        n, _, n_states, width = self.amplitudes.shape
+        axes = (n, 1, n_states) if width == 1 else (n, 1, n_states, n, 1, n_states)
+        grown = np.pad(self.amplitudes.reshape(axes), [(0, n if axis % 3 == 0 else 0) for axis in range(len(axes))])
+        self.amplitudes = grown.reshape(2 * n, 1, n_states, -1)
+
     def hadamard(self, bit: int) -> None:
         """Apply a Hadamard gate to a clock qubit: no CNOT."""
         self._apply(lambda x: _hadamard(x, bit))

@@ -223,7 +223,7 @@ def hhl_gates(
     else:
         assert clock.evolution_time is not None
         U, cnots = evolution(H, clock.evolution_time, trotter)
-    loaded = np.zeros(n_states, dtype=problem.b_unit.dtype)
+    loaded = np.zeros(size, dtype=problem.b_unit.dtype)
     loaded[:m] = problem.b_unit
     start = None if window == "hadamard" else clock_window(clock.n_states, window)
     register = run_circuit(loaded, U, cnots, clock.rotation, start, depolarising)
