@@ -101,15 +101,15 @@ def as_sq_matrix(X: Any, *, index: str = "now") -> SampleQueryMatrix:
 
 
 def as_unindexed(X: Any) -> SampleQueryMatrix:
-    """As `as_sq_matrix`, but a sparse matrix gets its index later, and its column indices are not looked at before.
+    """As `as_sq_matrix`, but what can gets its index later; NaN and column indices are not looked at before.
 
-    The caller must see that they are in range before anything is multiplied.
+    The caller must see that these are in range before anything is multiplied.
     """
     if sp.issparse(X):
         parts = csr_parts(X)
         if parts.data.dtype in _NATIVE:
             return CSRMatrix(parts, index="later")
-    return as_sq_matrix(X)
+    return as_sq_matrix(X, index="later")
 
 
 def has_access(X: Any) -> bool:

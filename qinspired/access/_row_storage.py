@@ -16,6 +16,8 @@ from qinspired.exceptions import ZeroMassError
 from qinspired.kernels import csr_row_norms, dense_row_norms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from qinspired._typing import Float64Array, IntArray, RNGLike
@@ -69,8 +71,11 @@ class RowStorage(RowReader):
 
     @cached_property
     def _norms(self) -> Float64Array:
+        return self._timed(self._compute_norms)
+
+    def _timed(self, index_pass: Callable[[], Float64Array]) -> Float64Array:
         started = time.perf_counter()
-        norms = self._checked(self._compute_norms())
+        norms = self._checked(index_pass())
         self._index_seconds = time.perf_counter() - started
         return norms
 

@@ -15,6 +15,7 @@ from qinspired.kernels import (
     csr_gather_rows,
     csr_sample_cols,
     csr_scan,
+    dense_first_gradient,
     dense_gather_rows,
     dense_probe_rows,
     dense_row_norms,
@@ -22,7 +23,7 @@ from qinspired.kernels import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
@@ -43,14 +44,31 @@ class DenseMatrix(RowStorage):
         self._array: FloatArray = _writable_view(array)
 
     def _compute_norms(self) -> Float64Array:
-        if not self._pages.are_mapped:
-            return dense_row_norms(self._array)
+        return self._norms_by(lambda start, stop: dense_row_norms(self._array[start:stop]))
+
+    def _norms_by(self, norms_of: Callable[[int, int], Float64Array]) -> Float64Array:
         m, n = self._shape
+        if not self._pages.are_mapped:
+            return norms_of(0, m)
         norms = np.empty(m)
         for start, stop in chunks(m, n * self._array.itemsize, label="index"):
-            norms[start:stop] = dense_row_norms(self._array[start:stop])
+            norms[start:stop] = norms_of(start, stop)
             self._pages.drop(self._array[start:stop])
         return norms
+
+    def index_with_gradient(self, b: Float64Array) -> Float64Array | None:
+        """Make the index and, by the same pass, return A^T b; nothing if that overflows or the index is there."""
+        if self.has_index:
+            return None
+        gradient = np.zeros(self._shape[1])
+
+        def both(start: int, stop: int) -> Float64Array:
+            part, norms = dense_first_gradient(self._array[start:stop], b[start:stop])
+            gradient[:] += part
+            return norms
+
+        self._norms = self._timed(lambda: self._norms_by(both))
+        return gradient if np.isfinite(gradient).all() else None
 
     def _read_rows(self, rows: IntArray) -> FloatArray:
         if not self._pages.are_mapped:

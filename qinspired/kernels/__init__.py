@@ -21,7 +21,7 @@ from qinspired.kernels._columns import csr_sample_cols, dense_sample_cols
 from qinspired.kernels._csr_rows import csr_find, csr_gather_rows, csr_row_norms, csr_scan
 from qinspired.kernels._dynamic_rows import RowPool, dynamic_change, dynamic_draw, dynamic_find
 from qinspired.kernels._dynamic_segments import dynamic_gather, dynamic_move, dynamic_place, dynamic_write
-from qinspired.kernels._gradients import csr_first_gradient, csr_gradient, dense_gradient
+from qinspired.kernels._gradients import csr_first_gradient, csr_gradient, dense_first_gradient, dense_gradient
 from qinspired.kernels._kaczmarz import (
     csr_kaczmarz,
     csr_kaczmarz_chains,
@@ -60,6 +60,7 @@ __all__ = [
     "csr_sample_cols",
     "csr_scan",
     "csr_sketch_rows",
+    "dense_first_gradient",
     "dense_gather_rows",
     "dense_gradient",
     "dense_kaczmarz",

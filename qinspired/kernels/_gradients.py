@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qinspired.kernels._jit import kernel, prange, worth_threads
+from qinspired.kernels._rows import _CHUNK_ENTRIES, _norm
 
 if TYPE_CHECKING:
     from qinspired._typing import Float64Array, FloatArray, IntArray
 
-__all__ = ["csr_first_gradient", "csr_gradient", "dense_gradient"]
+__all__ = ["csr_first_gradient", "csr_gradient", "dense_first_gradient", "dense_gradient"]
 
 # The rows of a block are summed in so many parts, each with a sum of its own, on any number of threads.
 _PARTS = 16
@@ -77,6 +78,49 @@ def dense_gradient(X: FloatArray, x: Float64Array, b: Float64Array) -> tuple[Flo
     run(X, x, b, gradients, sums)
     misfit, fitted = sums.sum(axis=0)
     return gradients.sum(axis=0), float(misfit), float(fitted)
+
+
+@kernel(reorder_sums=True)
+def _first_part(
+    X: FloatArray, b: Float64Array, low: int, high: int, gradient: Float64Array, norms: Float64Array
+) -> None:
+    for i in range(low, high - (high - low) % 4, 4):
+        for k in range(i, i + 4):
+            norms[k] = _norm(X[k])
+        p, q, r, s = b[i], b[i + 1], b[i + 2], b[i + 3]
+        for j in range(X.shape[1]):
+            gradient[j] += (p * np.float64(X[i, j]) + q * np.float64(X[i + 1, j])) + (
+                r * np.float64(X[i + 2, j]) + s * np.float64(X[i + 3, j])
+            )
+    for i in range(high - (high - low) % 4, high):
+        norms[i] = _norm(X[i])
+        for j in range(X.shape[1]):
+            gradient[j] += b[i] * np.float64(X[i, j])
+
+
+@kernel()
+def _first(X: FloatArray, b: Float64Array, gradients: Float64Array, norms: Float64Array) -> None:
+    for part in range(gradients.shape[0]):
+        low, high = X.shape[0] * part // gradients.shape[0], X.shape[0] * (part + 1) // gradients.shape[0]
+        _first_part(X, b, low, high, gradients[part], norms)
+
+
+@kernel(parallel=True)
+def _first_on_threads(X: FloatArray, b: Float64Array, gradients: Float64Array, norms: Float64Array) -> None:
+    for part in prange(gradients.shape[0]):
+        low, high = X.shape[0] * part // gradients.shape[0], X.shape[0] * (part + 1) // gradients.shape[0]
+        _first_part(X, b, low, high, gradients[part], norms)
+
+
+def dense_first_gradient(X: FloatArray, b: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Return X^T b and the row norms, as `dense_row_norms` does, by one reading of a C-contiguous X."""
+    gradients, norms = np.zeros((_PARTS, X.shape[1])), np.empty(X.shape[0])
+    run = _first_on_threads if worth_threads(X.size) else _first
+    step = max(1, _CHUNK_ENTRIES // X.shape[1])
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, start + step)
+        run(X[rows], b[rows], gradients, norms[rows])
+    return gradients.sum(axis=0), norms
 
 
 @kernel(reorder_sums=True)

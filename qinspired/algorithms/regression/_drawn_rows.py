@@ -108,7 +108,7 @@ def _preconditioned(
     if plan.n_draws > draw.n_draws:
         draw.grow_to(plan.n_draws)
         solved = solve_drawn(draw, system.penalty, system.norm)
-    found = None if math.isinf(solved.condition) else solve_by_passes(system, solved, tolerance, plan.spread)
+    found = None if math.isinf(solved.condition) else solve_by_passes(system, solved, tolerance, plan)
     if found is None:
         return None, f"{draw.n_draws} drawn rows do not precondition, or rounding forbids passes to this tolerance: "
     x, error, residual, done = found

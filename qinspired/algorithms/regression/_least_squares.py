@@ -207,7 +207,7 @@ def least_squares(
             "'dual'."
         )
     built_index = not has_access(A)
-    if method == "auto" and start == "index":
+    if method in ("auto", "preconditioned") and start == "index":
         matrix = as_unindexed(A)
     else:
         matrix = as_sq_matrix(A, index="later" if start == "uniform" else "now")
@@ -235,6 +235,9 @@ def least_squares(
             if found is not None:
                 note += "predicted to be the fastest on this matrix: "
                 return _exact_result(found, size, note, tolerance, meter, matrix, scaled)
+    system = System(meter.matrix, scaled, ridge, RowsByNorm(meter.matrix), generator)
+    if method in ("auto", "preconditioned"):
+        system.make_index()
     if matrix.frobenius_norm == 0.0:
         raise ZeroMassError(
             "`A` must have a non-zero entry: every x solves a system with the zero matrix equally well."
@@ -246,7 +249,6 @@ def least_squares(
     if size == 0.0:
         zero = ErrorEstimate(0.0, 0.0, 0.0, 1.0)
         return LeastSquaresSolution(np.zeros(n), zero, zero, "exact", "b is zero", meter.read(), matrix)
-    system = System(meter.matrix, scaled, ridge, RowsByNorm(meter.matrix), generator)
     if implicit:
         return _implicit(system, size, note, tolerance, meter, matrix)
     by_space = _by_row_space(system, method)

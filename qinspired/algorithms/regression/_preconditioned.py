@@ -32,11 +32,15 @@ _WIDEST_SPREAD, _LEAST_EXPECTED = 0.9, 0.5
 
 @dataclass(frozen=True, slots=True)
 class PassesPlan:
-    """How many draws to precondition with, the time, and the half-width of the spectrum if their diagonal does it."""
+    """How many draws to precondition with, the time, and the half-width of the spectrum if their diagonal does it.
+
+    And whether to start from zero, where the index pass has told the gradient.
+    """
 
     n_draws: int
     seconds: float
     spread: float | None = None
+    from_zero: bool = False
 
 
 def plan_passes(system: System, solved: Solved, tolerance: float) -> PassesPlan:
@@ -49,22 +53,28 @@ def plan_passes(system: System, solved: Solved, tolerance: float) -> PassesPlan:
     spread = _spread_of_scaled_columns(solved, system.penalty)
     if spread is not None:
         narrow = math.sqrt((1.0 - spread) / (1.0 + spread))
-        n_passes = _passes(solved.error.value, tolerance, max((1.0 - narrow) / (1.0 + narrow), 0.05))
-        plans.append(PassesPlan(solved.n_draws, n_passes * system.seconds_of_pass(), spread))
+        rate = max((1.0 - narrow) / (1.0 + narrow), 0.05)
+        n_passes, from_zero = _passes(system, solved.error.value, tolerance, rate)
+        plans.append(PassesPlan(solved.n_draws, n_passes * system.seconds_of_pass(), spread, from_zero))
     for factor in _DRAWS_PER_DEGREE:
         n_draws = max(math.ceil(factor * max(solved.degrees, 16.0)), solved.n_draws)
         if n_draws > max(system.m / 3, solved.n_draws):
             continue
         start = solved.error.value * math.sqrt((solved.n_draws - solved.degrees) / (n_draws - solved.degrees))
-        n_passes = _passes(start, tolerance, math.sqrt(min(solved.degrees / n_draws, 0.9)))
+        n_passes, from_zero = _passes(system, start, tolerance, math.sqrt(min(solved.degrees / n_draws, 0.9)))
         seconds = system.seconds_of_rows(n_draws - solved.n_draws) + n_passes * system.seconds_of_pass()
-        plans.append(PassesPlan(n_draws, seconds))
+        plans.append(PassesPlan(n_draws, seconds, from_zero=from_zero))
     return min(plans, key=lambda plan: plan.seconds, default=PassesPlan(solved.n_draws, math.inf))
 
 
-def _passes(start: float, tolerance: float, rate: float) -> int:
-    """Return one pass for the gradient and one for each iteration."""
-    return 1 + math.ceil(max(math.log(max(2.0 * start / tolerance, 1.0)) / -math.log(rate), 0.0))
+def _passes(system: System, start: float, tolerance: float, rate: float) -> tuple[int, bool]:
+    """Return one pass for the gradient and one for each iteration; and whether zero is the better start.
+
+    From there the gradient may be known, and the error is 1.
+    """
+    drawn, zero = (math.ceil(max(math.log(max(2.0 * e / tolerance, 1.0)) / -math.log(rate), 0.0)) for e in (start, 1.0))
+    from_zero = system.gradient is not None and zero < 1 + drawn
+    return (zero, True) if from_zero else (1 + drawn, False)
 
 
 def _spread_of_scaled_columns(solved: Solved, penalty: float) -> float | None:
@@ -92,9 +102,10 @@ def _spread_of_scaled_columns(solved: Solved, penalty: float) -> float | None:
 
 
 def solve_by_passes(
-    system: System, solved: Solved, tolerance: float, spread: float | None
+    system: System, solved: Solved, tolerance: float, plan: PassesPlan
 ) -> tuple[Float64Array, ErrorEstimate, ErrorEstimate, str] | None:
     """Return x, its error and residual and what was done, or nothing where the drawn rows do not precondition."""
+    spread = plan.spread
     R = _factor(solved, system.penalty, diagonal=spread is not None)
     if R is None:
         return None
@@ -104,13 +115,20 @@ def solve_by_passes(
     else:
         spectrum = RitzValues(1.0 - spread, 1.0 + spread)
     problem = GradientPasses(system.A, system.b, system.ridge, system.norm)
-    start = solved.x * system.norm
-    found = conjugate_gradients(problem, system.b, R, spectrum, tolerance, start=start, most=_MOST_ITERATIONS)
+    start: Float64Array | None = solved.x * system.norm
+    first: Float64Array | None = None
+    if plan.from_zero and system.gradient is not None:
+        start, first = None, system.gradient / system.norm
+    found = conjugate_gradients(
+        problem, system.b, R, spectrum, tolerance, start=start, first=first, most=_MOST_ITERATIONS
+    )
     if found is None:
         return None
     left = math.sqrt(found.residual_sq) / float(np.linalg.norm(system.b))
     how = "their column scales" if spread is not None else "their triangle"
     done = f"{solved.n_draws} drawn rows, preconditioned by {how}, and {found.n_passes} passes"
+    if first is not None:
+        done += ", the first with the index"
     return found.x / system.norm, found.error, ErrorEstimate(left, left, left, 1.0), done
 
 

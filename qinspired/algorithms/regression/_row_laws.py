@@ -19,8 +19,11 @@ __all__ = ["EvenRows", "RowLaw", "RowsByNorm"]
 class RowLaw(Protocol):
     """What a solver asks of a law: draws, and the chances of rows, which make |A|_F^2 of squares over chances."""
 
-    norm: float
     method: str  # of least_squares, that solves from rows drawn so
+
+    @property
+    def norm(self) -> float:
+        """|A|_F."""
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> tuple[IntArray, Float64Array]:
         """Return drawn rows, and what to divide each by so that the mean outer product is A^T A / norm^2."""
@@ -36,7 +39,11 @@ class RowsByNorm:
 
     def __init__(self, A: CountingMatrix) -> None:
         self._A = A
-        self.norm = A.frobenius_norm
+
+    @property
+    def norm(self) -> float:
+        """|A|_F, which makes the index if there is none."""
+        return self._A.frobenius_norm
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> tuple[IntArray, Float64Array]:
         """Return drawn rows and their norms."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qinspired.access import CSRMatrix, base_of
+from qinspired.access import CSRMatrix, DenseMatrix, base_of
 from qinspired.algorithms._gather import squares_are_safe, unit_rows
 from qinspired.algorithms.regression._normal_equations import PRIMAL_COLUMNS, moment
 
@@ -57,11 +58,25 @@ class System:
     def __init__(self, A: CountingMatrix, b: Float64Array, ridge: float, law: RowLaw, rng: np.random.Generator) -> None:
         self.A, self.b, self.ridge, self.law, self.rng = A, b, ridge, law, rng
         self.m, self.n = A.shape
-        self.norm = law.norm
-        # ridge / |A|_F^2, without the square that could overflow
-        root = math.sqrt(ridge) / self.norm
-        self.penalty = min(root * root, 1e300)
         self.per_row = max(A.n_stored / self.m, 1.0)
+        self.gradient: Float64Array | None = None  # A^T b, if the index pass told it
+
+    @property
+    def norm(self) -> float:
+        """|A|_F."""
+        return self.law.norm
+
+    @cached_property
+    def penalty(self) -> float:
+        """ridge / |A|_F^2, without the square that could overflow."""
+        root = math.sqrt(self.ridge) / self.norm
+        return min(root * root, 1e300)
+
+    def make_index(self) -> None:
+        """Make the index of a dense array that has none, with A^T b where passes may follow."""
+        base = base_of(self.A)
+        if isinstance(base, DenseMatrix) and self.worth_sampling():
+            self.gradient = base.index_with_gradient(self.b)
 
     def seconds_of_rows(self, n_rows: float) -> float:
         """Predict the time of forming and solving normal equations from some rows."""
