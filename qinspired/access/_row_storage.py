@@ -184,4 +184,7 @@ def length_of(values: Float64Array) -> float:
     if largest == 0.0:
         return 0.0
     shares = values / largest
-    return largest * float(np.sqrt(shares @ shares))
+    # No product of BLAS, whose threads would spin on beside the passes that follow: of a least-squares answer with
+    # 200,000 rows the first one took 75 ms in place of 38.
+    shares *= shares
+    return largest * float(np.sqrt(shares.sum()))

@@ -82,9 +82,8 @@ def from_drawn_rows(
         needed = solved.degrees + (wanted - solved.degrees) * max(min(reach / tolerance, 1e6), 1.1) ** 2
         plan = plan_passes(system, solved, tolerance) if method in ("auto", "preconditioned") else None
         if method == "auto":
-            ways = _seconds(system, solved, needed, limit, wanted, with_steps=with_steps)
-            if plan is not None and math.isfinite(solved.condition):
-                ways["preconditioned"] = plan.seconds
+            by_passes = plan.seconds if plan is not None and math.isfinite(solved.condition) else math.inf
+            ways = _seconds(system, solved, needed, limit, wanted, by_passes, with_steps=with_steps)
             fastest = min(ways, key=lambda way: ways[way])
             if ways[fastest] > 0.8 * system.seconds_of_exact(solved.condition):
                 return None, f"a first draw of {wanted} rows predicted {needed:.3g} for the tolerance: "
@@ -124,10 +123,11 @@ def _by_leverage(system: System, first: Draw | None = None) -> System:
 
 
 def _seconds(
-    system: System, solved: Solved, needed: float, limit: float, drawn: int, *, with_steps: bool
+    system: System, solved: Solved, needed: float, limit: float, drawn: int, by_passes: float, *, with_steps: bool
 ) -> dict[str, float]:
     """Predict the times of the ways on, where rows by the law of the problem need so many."""
     ways = {"rows": system.seconds_of_rows(needed - drawn) if needed <= limit else math.inf}
+    ways["preconditioned"] = by_passes
     if not with_steps:
         return ways
     most = _MOST_SWEEPS * system.m
@@ -136,8 +136,8 @@ def _seconds(
     by_leverage = max(needed * solved.rows_saved, system.first_draw())
     if by_leverage <= limit:
         ways["leverage"] = system.seconds_of_scores() + system.seconds_of_rows(by_leverage)
-    # Measured for dense rows only; the eigenvalues of the plan are wanted where steps may win.
-    if not system.A.is_sparse and ways["kaczmarz"] < min(ways["rows"], system.seconds_of_exact()):
+    # Measured for dense rows only; the eigenvalues of the plan, 10 ms for 500 columns, are wanted where steps may win.
+    if not system.A.is_sparse and ways["kaczmarz"] < min(ways["rows"], system.seconds_of_exact(), 2.0 * by_passes):
         plan = BlockPlan(solved, system.penalty)
         steps = plan.steps(needed, most, single=True)
         ways["kaczmarz"] = system.seconds_of_kaczmarz(steps) if steps <= most else math.inf

@@ -28,5 +28,5 @@ class ExactSolution:
 
 
 def block_rows(A: CountingMatrix) -> int:
-    """Return how many rows have about as many stored entries as a block."""
-    return max(1, BLOCK_ENTRIES * A.shape[0] // max(1, A.n_stored))
+    """Return how many rows have at least as many stored entries as a block: with fewer, a pass has one thread."""
+    return max(1, -(-BLOCK_ENTRIES * A.shape[0] // max(1, A.n_stored)))

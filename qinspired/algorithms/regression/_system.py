@@ -68,7 +68,7 @@ class System:
 
     @cached_property
     def penalty(self) -> float:
-        """ridge / |A|_F^2, without the square that could overflow."""
+        """The ridge over |A|_F^2, without the square that could overflow."""
         root = math.sqrt(self.ridge) / self.norm
         return min(root * root, 1e300)
 
