@@ -64,7 +64,8 @@ class DenseMatrix(RowStorage):
 
         def both(start: int, stop: int) -> Float64Array:
             part, norms = dense_first_gradient(self._array[start:stop], b[start:stop])
-            gradient[:] += part
+            with np.errstate(over="ignore", invalid="ignore"):
+                gradient[:] += part
             return norms
 
         self._norms = self._timed(lambda: self._norms_by(both))

@@ -120,7 +120,8 @@ def dense_first_gradient(X: FloatArray, b: Float64Array) -> tuple[Float64Array, 
     for start in range(0, X.shape[0], step):
         rows = slice(start, start + step)
         run(X[rows], b[rows], gradients, norms[rows])
-    return gradients.sum(axis=0), norms
+    with np.errstate(over="ignore", invalid="ignore"):
+        return gradients.sum(axis=0), norms
 
 
 @kernel(reorder_sums=True)

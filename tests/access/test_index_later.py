@@ -125,6 +125,52 @@ def test_a_mapped_file_may_wait_for_its_index_too(
     assert passes == [A]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_index_with_a_gradient_is_the_index_and_a_product(dtype: Any) -> None:
+    A, b = later(QUARTERS.astype(dtype)), np.arange(9.0)
+    gradient = A.index_with_gradient(b)
+    assert A.has_index
+    assert A.index_seconds > 0.0
+    assert gradient is not None
+    np.testing.assert_array_equal(gradient, QUARTERS.T @ b)
+    at_once = qi.as_sq_matrix(QUARTERS.astype(dtype))
+    np.testing.assert_array_equal(A.row_norms(), at_once.row_norms())
+    np.testing.assert_array_equal(A.sample_rows(500, rng=3), at_once.sample_rows(500, rng=3))
+    assert A.index_with_gradient(b) is None  # the index is there
+
+
+def test_an_index_with_a_gradient_reads_a_mapped_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_mapped, "CHUNK_BYTES", 256)
+    np.save(tmp_path / "matrix.npy", QUARTERS)
+    A, drops = later(np.load(tmp_path / "matrix.npy", mmap_mode="r")), []
+    monkeypatch.setattr(_mapped.FilePages, "drop", lambda _, view: drops.append(len(view)))
+    gradient = A.index_with_gradient(np.arange(9.0))
+    assert gradient is not None
+    np.testing.assert_array_equal(gradient, QUARTERS.T @ np.arange(9.0))
+    assert (sum(drops), len(drops)) == (9, 5)
+    np.testing.assert_allclose(A.row_norms(), np.linalg.norm(QUARTERS, axis=1), rtol=1e-15)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_index_with_a_gradient_refuses_what_the_index_does_in_the_same_words(value: float) -> None:
+    X = QUARTERS.copy()
+    X[4, 7] = value
+    with pytest.raises(ValueError, match=r"got A\[4, 7\]") as expected:
+        qi.as_sq_matrix(X)
+    A = later(X)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"got A\[4, 7\]") as found:
+            A.index_with_gradient(np.zeros(9))
+        assert str(found.value) == str(expected.value)
+        assert not A.has_index
+
+
+def test_a_gradient_that_overflows_leaves_the_index_alone() -> None:
+    A = later(np.full((3, 1), 1e308))
+    assert A.index_with_gradient(np.ones(3)) is None
+    np.testing.assert_array_equal(A.row_norms(), 1e308)
+
+
 @pytest.mark.parametrize("value", ["soon", "", None, True, "Now"])
 def test_an_unknown_time_for_the_index_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"`index` must be 'now' or 'later'; got"):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from qinspired.kernels import csr_first_gradient, csr_gradient, dense_gradient
+from qinspired.kernels import (
+    _gradients,
+    csr_first_gradient,
+    csr_gradient,
+    dense_first_gradient,
+    dense_gradient,
+    dense_row_norms,
+)
 
 
 @pytest.fixture(params=[False, True], ids=["one thread", "threads"])
@@ -27,6 +34,62 @@ def test_a_gradient_is_that_of_numpy(dtype, n_rows, on_threads, rng):
     X = rng.standard_normal((n_rows, 9)).astype(dtype)
     x, b = rng.standard_normal(9), rng.standard_normal(n_rows)
     check_gradient(dense_gradient(X, x, b), X.astype(np.float64), x, b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [1, 3, 16, 67, 500])
+def test_a_first_gradient_is_that_of_numpy_beside_the_row_norms(dtype, n_rows, on_threads, rng):
+    X = rng.standard_normal((n_rows, 9)).astype(dtype)
+    X[n_rows // 2] = 0.0
+    b = rng.standard_normal(n_rows)
+    gradient, norms = dense_first_gradient(X, b)
+    np.testing.assert_allclose(gradient, X.astype(np.float64).T @ b, atol=1e-12 * n_rows)
+    np.testing.assert_array_equal(norms, dense_row_norms(X))
+    assert norms[n_rows // 2] == 0.0
+
+
+def test_a_first_gradient_in_chunks_is_the_same(on_threads, rng, monkeypatch):
+    X, b = rng.standard_normal((203, 7)), rng.standard_normal(203)
+    whole = dense_first_gradient(X, b)
+    monkeypatch.setattr(_gradients, "_CHUNK_ENTRIES", 70)
+    gradient, norms = dense_first_gradient(X, b)
+    np.testing.assert_allclose(gradient, whole[0], atol=1e-12)
+    np.testing.assert_array_equal(norms, whole[1])
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e-310])
+def test_a_first_gradient_of_entries_whose_squares_leave_the_range_has_the_right_norms(size, on_threads, rng):
+    X, b = rng.integers(-8, 9, (70, 5)) * size, rng.integers(-8, 9, 70) / 8.0
+    gradient, norms = dense_first_gradient(X, b)
+    np.testing.assert_allclose(gradient / size, (X / size).T @ b, atol=1e-10)
+    np.testing.assert_array_equal(norms, dense_row_norms(X))
+    np.testing.assert_allclose(norms / size, np.linalg.norm(X / size, axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 33, 69])
+def test_a_first_gradient_has_norm_nan_for_a_row_that_is_not_finite_and_for_no_other(bad, place, on_threads, rng):
+    X = rng.standard_normal((70, 5))
+    X[place, 2] = bad
+    gradient, norms = dense_first_gradient(X, np.zeros(70))
+    assert np.flatnonzero(np.isnan(norms)).tolist() == [place]
+    assert not np.isfinite(gradient[2])
+
+
+def test_a_first_gradient_that_overflows_is_not_finite_and_does_not_warn(on_threads):
+    X = np.array([[1.7e308, 1.0], [1.7e308, 1.0], [-1.7e308, 1.0]] * 30)
+    gradient, norms = dense_first_gradient(X, np.ones(90))
+    assert not np.isfinite(gradient[0])
+    assert gradient[1] == 90.0
+    np.testing.assert_array_equal(norms, 1.7e308)
+
+
+def test_a_first_gradient_does_not_depend_on_the_number_of_threads(rng, monkeypatch):
+    X, b = rng.standard_normal((400, 5)), rng.standard_normal(400)
+    one = dense_first_gradient(X, b)
+    monkeypatch.setattr("qinspired.kernels._gradients.worth_threads", lambda _: True)
+    for here, there in zip(one, dense_first_gradient(X, b), strict=True):
+        np.testing.assert_array_equal(here, there)
 
 
 def rows_in_disorder(rng, n_rows, n_cols, dtype, index_dtype):

@@ -236,7 +236,7 @@ def least_squares(
                 note += "predicted to be the fastest on this matrix: "
                 return _exact_result(found, size, note, tolerance, meter, matrix, scaled)
     system = System(meter.matrix, scaled, ridge, RowsByNorm(meter.matrix), generator)
-    if method in ("auto", "preconditioned"):
+    if method == "preconditioned" or (method == "auto" and system.worth_sampling()):
         system.make_index()
     if matrix.frobenius_norm == 0.0:
         raise ZeroMassError(

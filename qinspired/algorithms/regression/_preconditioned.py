@@ -70,11 +70,12 @@ def plan_passes(system: System, solved: Solved, tolerance: float) -> PassesPlan:
 def _passes(system: System, start: float, tolerance: float, rate: float) -> tuple[int, bool]:
     """Return one pass for the gradient and one for each iteration; and whether zero is the better start.
 
-    From there the gradient may be known, and the error is 1.
+    The error there is 1, and `rate` after one pass if the gradient is known.
     """
-    drawn, zero = (math.ceil(max(math.log(max(2.0 * e / tolerance, 1.0)) / -math.log(rate), 0.0)) for e in (start, 1.0))
-    from_zero = system.gradient is not None and zero < 1 + drawn
-    return (zero, True) if from_zero else (1 + drawn, False)
+    from_zero = system.gradient is not None and rate < start
+    after_one = rate if from_zero else start
+    more = math.log(max(2.0 * after_one / tolerance, 1.0)) / -math.log(rate)
+    return 1 + math.ceil(more), from_zero
 
 
 def _spread_of_scaled_columns(solved: Solved, penalty: float) -> float | None:

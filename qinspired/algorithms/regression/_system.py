@@ -73,9 +73,9 @@ class System:
         return min(root * root, 1e300)
 
     def make_index(self) -> None:
-        """Make the index of a dense array that has none, with A^T b where passes may follow."""
+        """Make the index of a dense array that has none, and have A^T b from the same pass."""
         base = base_of(self.A)
-        if isinstance(base, DenseMatrix) and self.worth_sampling():
+        if isinstance(base, DenseMatrix):
             self.gradient = base.index_with_gradient(self.b)
 
     def seconds_of_rows(self, n_rows: float) -> float:

@@ -256,3 +256,64 @@ def test_no_tolerance_below_rounding_is_claimed(noise, kappa, tolerance, rng):
     if solution.error.high > tolerance:
         assert solution.method == "exact"
         assert "rounding" in solution.status
+
+
+@pytest.mark.parametrize("kappa", [1.1, 5.0, 20.0])
+@pytest.mark.parametrize("tolerance", [0.1, 0.01, 1e-6])
+def test_a_gradient_from_the_index_pass_spares_one_pass_and_gives_the_same_answer(kappa, tolerance, rng):
+    A = rng.standard_normal((M, N)) * np.linspace(kappa, 1, N)
+    fitted = A @ rng.standard_normal(N)
+    b = fitted + 10.0 * np.linalg.norm(fitted) / np.sqrt(M) * rng.standard_normal(M)
+    cold, warm = preconditioned(A, b, tolerance), preconditioned(qi.as_sq_matrix(A), b, tolerance)
+    exact = scipy.linalg.lstsq(A, b)[0]
+    for solution in (cold, warm):
+        assert solution.method == "preconditioned"
+        assert prediction_error(A, solution.x, exact) <= solution.error.high <= tolerance
+        residual = np.linalg.norm(A @ solution.x - b) / np.linalg.norm(b)
+        assert solution.residual.value == pytest.approx(residual, rel=1e-8)
+    assert "the first with the index" in cold.status
+    assert "the first with the index" not in warm.status
+    assert f"{cold.stats.full_passes + 1} passes" in cold.status
+    assert f"{warm.stats.full_passes} passes" in warm.status
+    assert cold.stats.full_passes < warm.stats.full_passes
+    for stats in (cold.stats, warm.stats):
+        assert stats.bytes_read == 8 * N * (stats.rows_read + M * stats.full_passes)
+    assert (cold.stats.index_seconds > 0.0, warm.stats.index_seconds) == (True, 0.0)
+    assert cold.stats.row_draws == warm.stats.row_draws
+
+
+def test_drawn_rows_are_the_start_where_they_are_nearer_than_a_pass(rng):
+    A, b = noisy(rng, noise=1e-4)
+    assert "the first with the index" not in preconditioned(A, b, 1e-9).status
+
+
+def test_a_gradient_that_overflows_is_taken_by_a_pass(rng):
+    A, b = noisy(rng)
+    A *= 1e306 / np.abs(A).max()
+    solution = preconditioned(A, np.abs(b) * np.sign(A[:, 0]))
+    assert solution.error.high <= 1e-3
+
+
+@pytest.mark.parametrize("method", ["auto", "preconditioned"])
+def test_an_entry_that_is_not_finite_is_named_where_the_index_is_made_in_the_call(method, rng):
+    A, b = rng.standard_normal((30_000, 100)), rng.standard_normal(30_000)
+    A[1234, 5] = np.nan
+    with pytest.raises(ValueError, match=r"A\[1234, 5\] = nan"):
+        qi.least_squares(A, b, method=method, tolerance=1e-3)
+
+
+def test_bounds_hold_whatever_the_start_and_the_noise():
+    false, from_zero = 0, 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        for kappa, noise in ((1.1, 1.0), (1.1, 10.0), (5.0, 0.1), (5.0, 1.0), (20.0, 0.1), (20.0, 1.0)):
+            A = rng.standard_normal((M, N)) * np.linspace(kappa, 1, N)
+            fitted = A @ rng.standard_normal(N)
+            b = fitted + noise * np.linalg.norm(fitted) / np.sqrt(M) * rng.standard_normal(M)
+            exact = scipy.linalg.lstsq(A, b)[0]
+            solution = preconditioned(A, b, 10.0 ** -rng.uniform(1, 6))
+            by_passes = solution.method == "preconditioned"
+            false += by_passes and prediction_error(A, solution.x, exact) > solution.error.high
+            from_zero += by_passes and "the first with the index" in solution.status
+    assert false == 0
+    assert 80 <= from_zero <= 160  # of 180
