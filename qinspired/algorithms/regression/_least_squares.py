@@ -63,8 +63,8 @@ def least_squares(
     Parameters
     ----------
     A : array_like, sparse matrix, or object with sample-and-query access, shape (m, n)
-        The matrix. Anything but an object made by `as_sq_matrix` is indexed first, by one pass; "auto" leaves that out
-        for a sparse matrix that it iterates on.
+        The matrix. Anything but what `as_sq_matrix` made is indexed first, by one pass, but not a sparse matrix that
+        "auto" iterates on.
     b : array_like, shape (m,)
         The right-hand side.
     ridge : float, default=0.0
@@ -81,7 +81,8 @@ def least_squares(
           first draw and one pass tell.
         - "kaczmarz" and "block-kaczmarz" average the tail of a randomized Kaczmarz iteration, over rows or blocks of
           them, started there.
-        - "preconditioned" is conjugate gradients over all rows, started from drawn rows and preconditioned by them.
+        - "preconditioned" is conjugate gradients over all rows, preconditioned by drawn rows and started from their
+          solution, or from zero if the index pass of this call told A^T b and that leads nearer.
 
         In the space of few drawn rows, for a wide matrix or one of low rank:
 

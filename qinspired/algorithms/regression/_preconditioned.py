@@ -1,4 +1,4 @@
-"""Least squares by conjugate gradients over all rows, from the solution of drawn rows and preconditioned by them."""
+"""Least squares by conjugate gradients over all rows, preconditioned by drawn rows, from their solution or zero."""
 
 from __future__ import annotations
 
