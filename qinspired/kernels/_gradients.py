@@ -117,10 +117,10 @@ def dense_first_gradient(X: FloatArray, b: Float64Array) -> tuple[Float64Array, 
     gradients, norms = np.zeros((_PARTS, X.shape[1])), np.empty(X.shape[0])
     run = _first_on_threads if worth_threads(X.size) else _first
     step = max(1, _CHUNK_ENTRIES // X.shape[1])
-    for start in range(0, X.shape[0], step):
-        rows = slice(start, start + step)
-        run(X[rows], b[rows], gradients, norms[rows])
     with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, X.shape[0], step):
+            rows = slice(start, start + step)
+            run(X[rows], b[rows], gradients, norms[rows])
         return gradients.sum(axis=0), norms
 
 

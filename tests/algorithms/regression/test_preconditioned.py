@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
 import qinspired as qi
+from qinspired.algorithms.regression._exact_solution import BLOCK_ENTRIES, block_rows
 
 M, N = 6000, 40
 
@@ -317,3 +318,10 @@ def test_bounds_hold_whatever_the_start_and_the_noise():
             from_zero += by_passes and "the first with the index" in solution.status
     assert false == 0
     assert 80 <= from_zero <= 160  # of 180
+
+
+@pytest.mark.parametrize("n", [7, 300, 500, 4097])
+def test_blocks_of_a_pass_are_large_enough_for_threads(n):
+    A = qi.CountingMatrix(qi.as_sq_matrix(np.ones((1, 1))[[0] * 3000][:, [0] * n]))
+    assert block_rows(A) * n >= BLOCK_ENTRIES
+    assert (block_rows(A) - 1) * n < BLOCK_ENTRIES
