@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from qinspired.baselines.quantum._basis import SpectralProblem
+from qinspired.baselines.quantum._choices import always_fails, exact_coordinates
 from qinspired.baselines.quantum._clock import resolve_clock
 from qinspired.baselines.quantum._cost_formulas import cks_peak, cks_response, is_extrapolated, simulation_degree
 from qinspired.baselines.quantum._filters import resolve_filter
@@ -251,9 +252,7 @@ def _clock_search(problem: Problem, tolerance: float, window: Window) -> _Run | 
         coefficients=coefficients,
     )
     inverse = resolve_filter("inverse", 0.0, 0.0)
-    exact = np.divide(coefficients, values, out=np.zeros_like(values), where=values != 0.0)
-    exact *= problem.sigma_min  # squares of 1e160 would overflow
-    exact /= np.linalg.norm(exact)
+    _, exact = exact_coordinates(system, inverse)
     first = 1 if problem.hermitian and values.min() >= 0.0 else 2
     for t in range(first, _LARGEST_CLOCK + 1):
         if r << t > _LARGEST_SIMULATION:
@@ -265,7 +264,7 @@ def _clock_search(problem: Problem, tolerance: float, window: Window) -> _Run | 
         p = min(1.0, size**2)
         # The distance of the unit vectors, of whichever sign.
         if (
-            p > np.finfo(np.float64).tiny
+            not always_fails(p, clock.rotation)
             and min(np.linalg.norm(raw / size + sign * exact) for sign in (-1, 1)) <= tolerance
         ):
             return _Run(t, first, window, clock.evolution_time, p, amplification(p)[1])
